@@ -1,0 +1,1 @@
+"""Frozen values that the stages hand on. They validate themselves and do no I/O; everybody may import them."""

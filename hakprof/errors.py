@@ -47,7 +47,7 @@ class NotMeasuredError(HakprofError):
     exit_status = EXIT_NOT_MEASURED
 
 
-class Interrupted(HakprofError):
+class RunInterruptedError(HakprofError):
     """The user stopped the work; ``remedy`` says how to go on."""
 
     exit_status = EXIT_INTERRUPTED

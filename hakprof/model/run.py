@@ -1,12 +1,13 @@
-"""What a run on disk says of itself: builds, host, cells, and how each cell ended. Stored as JSON by :mod:`hakprof.store`."""
+"""What a run on disk says of itself: builds, host, cells, and how each cell ended.
+
+Stored as JSON by :mod:`hakprof.store`.
+"""
 
 import re
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-MANIFEST_SCHEMA = 1
 
 
 class Frozen(BaseModel):
@@ -130,7 +131,7 @@ class Skipped(Frozen):
 class Manifest(Frozen):
     """What a run is: written before the first cell and again at its end."""
 
-    schema_version: Literal[1] = MANIFEST_SCHEMA
+    schema_version: Literal[1] = 1
     hakprof_version: str
     project: str
     subject: str  # the allocator under test

@@ -1,0 +1,70 @@
+"""Reading hakprof.toml: find it, decode it, validate it, and say what is wrong in its own words."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hakprof.errors import ProjectError
+from hakprof.project.schema import Project
+from hakprof.resources import default_project_file
+
+FILE_NAME = "hakprof.toml"
+_MOST_PROBLEMS = 8
+
+
+def find_project_file(start: Path) -> Path:
+    """The hakprof.toml of ``start`` or of the nearest folder above it; the bundled one where there is none."""
+    for folder in (start, *start.parents):
+        candidate = folder / FILE_NAME
+        if candidate.is_file():
+            return candidate
+    return default_project_file()
+
+
+def load_project(path: Path) -> Project:
+    """Read and validate ``path``. Raises :class:`ProjectError` that names the file, the key and the remedy."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ProjectError(
+            f"{path}: no such file",
+            remedy="name an existing one with --project, or leave the option out for the bundled project",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path}: cannot be read: {error}", remedy="make it a readable UTF-8 file") from error
+    return parse_project(text, source=str(path))
+
+
+def parse_project(text: str, *, source: str) -> Project:
+    """Validate the text of a hakprof.toml. ``source`` is what errors call it."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError(f"{source}: not valid TOML: {error}", remedy="correct the line that is named") from error
+    try:
+        return Project.model_validate(data)
+    except ValidationError as error:
+        problems = "\n".join(f"  {line}" for line in _problem_lines(error))
+        raise ProjectError(
+            f"{source}: {error.error_count()} problem(s)\n{problems}",
+            remedy="correct the keys that are named; `hakprof project --example` prints a complete file",
+        ) from error
+
+
+def _problem_lines(error: ValidationError) -> list[str]:
+    problems = error.errors(include_url=False, include_context=False)
+    lines = []
+    for problem in problems[:_MOST_PROBLEMS]:
+        key = ".".join(str(part) for part in problem["loc"]) or "(file)"
+        what = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            what = "unknown key"
+        elif problem["type"] == "missing":
+            what = "this key is required"
+        value = problem.get("input")
+        shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+        lines.append(f"{key}: {what}{shown}")
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"… and {len(problems) - _MOST_PROBLEMS} more")
+    return lines

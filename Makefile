@@ -1,0 +1,34 @@
+# Two commands: `make report` measures the bundled allocator and writes REPORT.md; `make test` runs every check.
+
+VENV  ?= .venv
+PYTHON ?= python3
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: report test check test-native test-python traces kept-reports clean
+
+report: $(STAMP)
+	@$(BIN)/hakprof doctor >&2
+	@run=$$($(BIN)/hakprof collect) && $(BIN)/hakprof report "$$run" -o report > /dev/null && cp report/report.md REPORT.md
+	@echo "report: $(CURDIR)/REPORT.md (charts and JSON: $(CURDIR)/report/)"
+
+test: check test-native test-python
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-native: $(STAMP)
+	$(MAKE) -C native test
+
+test-python: $(STAMP)
+	$(BIN)/pytest -q -n 2
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
+	@touch $@
+
+clean:
+	rm -rf .hakprof report REPORT.md
+	$(MAKE) -C native clean

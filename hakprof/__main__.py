@@ -1,0 +1,5 @@
+"""`python -m hakprof`."""
+
+from hakprof.cli.main import run
+
+run()

@@ -1,0 +1,15 @@
+"""Documents go to stdout, everything else to stderr."""
+
+import sys
+
+
+def say(text: str) -> None:
+    """One line to stderr: progress, warnings, errors."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """A whole document to stdout, UTF-8 whatever the locale says, with one newline at its end."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.rstrip("\n").encode("utf-8") + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,34 @@
+"""`hakprof report`: the bottleneck report of a stored run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hakprof.cli.options import Format, FormatOption, ProjectOption, RunArgument, StoreOption, find_run
+from hakprof.cli.options import project_file as find_project
+from hakprof.cli.options import store_root as find_store
+from hakprof.cli.output import emit, say
+
+
+def report(
+    run: RunArgument = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write report.md, report.json and the charts there."),
+    ] = None,
+    format: FormatOption = Format.MARKDOWN,
+    project: ProjectOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Write the report of a run to stdout, or with its charts into a folder."""
+    from hakprof import pipeline
+
+    folder = find_run(run, find_store(store, find_project(project)))
+    data = pipeline.load_run(folder)
+    for warning in data.warnings:
+        say(f"warning: {warning}")
+    if output is not None:
+        emit("\n".join(str(path) for path in pipeline.write_report(data, output)))
+        return
+    emit(pipeline.render_report(data, format=format.value))

@@ -65,6 +65,13 @@ SYSCALLS: Schema = CELL_KEY | {
 # Counters of the instrumented build: one row per cell and counter, nested keys joined by ".".
 ALLOCATOR_COUNTERS: Schema = CELL_KEY | {"counter": pl.String, "value": pl.Int64}
 
+# Traced frees of the instrumented build: one row per cell and route.
+ROUTES: Schema = CELL_KEY | {
+    "route": pl.String,
+    "count": pl.Int64,
+    "share": pl.Float64,  # of the cell's traced frees
+}
+
 # Attributed samples: one row per cell and key, ``count`` samples each.
 SAMPLES: Schema = CELL_KEY | {
     "event": pl.String,

@@ -1,0 +1,50 @@
+"""What the parsers of text formats share: reading a file with a limit, and a frame that carries its warnings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from hakprof.errors import ParseError
+
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+MAX_WARNINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A frame and what was wrong with its source, as sentences with ``source:line``."""
+
+    frame: pl.DataFrame
+    warnings: tuple[str, ...] = ()
+
+
+def read_text(path: Path, *, remedy: str) -> str:
+    """The file's text; bytes that are no UTF-8 become U+FFFD, since names in traces may hold anything.
+
+    Raises:
+        ParseError: the file is missing, unreadable or larger than :data:`MAX_TEXT_BYTES`.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_TEXT_BYTES + 1)
+    except OSError as error:
+        raise ParseError(f"cannot read {path}: {error.strerror or error}", remedy=remedy) from error
+    if len(raw) > MAX_TEXT_BYTES:
+        raise ParseError(
+            f"{path} is larger than {MAX_TEXT_BYTES >> 20} MiB, too much for this kind of text", remedy=remedy
+        )
+    return raw.decode("utf-8", errors="replace")
+
+
+def excerpt(line: str, *, width: int = 80) -> str:
+    """A line of untrusted text, short and printable, for a warning."""
+    text = line.strip()
+    return repr(text if len(text) <= width else text[: width - 1] + "…")
+
+
+def limited(warnings: list[str]) -> tuple[str, ...]:
+    """The first warnings, and how many more there were."""
+    if len(warnings) <= MAX_WARNINGS:
+        return tuple(warnings)
+    return (*warnings[:MAX_WARNINGS], f"{len(warnings) - MAX_WARNINGS} more of the same kind")

@@ -1,0 +1,58 @@
+"""Findings: rules over the tables, one small file each, ranked by what removing the cost could give at most."""
+
+from dataclasses import replace
+
+from hakprof.analysis.allocator_counters import CounterSet, RouteTable
+from hakprof.analysis.findings.classification import find_slow_classification
+from hakprof.analysis.findings.crashes import find_crashes
+from hakprof.analysis.findings.fallback import find_fallback
+from hakprof.analysis.findings.front_cache import find_front_cache_misses
+from hakprof.analysis.findings.hot_layer import find_hot_layers
+from hakprof.analysis.findings.kernel_dominated import find_kernel_dominated
+from hakprof.analysis.findings.locks import find_locks
+from hakprof.analysis.findings.mapping_churn import find_mapping_churn
+from hakprof.analysis.findings.model import Context, Finding, Gain, Hypothesis, Proof, Severity, Status
+from hakprof.analysis.findings.page_faults import find_page_faults
+from hakprof.analysis.findings.peer_gap import find_peer_gap
+from hakprof.analysis.inputs import RunData
+from hakprof.analysis.layers import LayerTable
+from hakprof.analysis.syscalls import SyscallTable
+from hakprof.analysis.throughput import Throughput
+from hakprof.analysis.trust import TrustCheck, Verdict
+
+__all__ = ["Finding", "Gain", "Hypothesis", "Proof", "Severity", "Status", "find_bottlenecks"]
+
+_RULES = (
+    find_crashes,
+    find_peer_gap,
+    find_kernel_dominated,
+    find_page_faults,
+    find_mapping_churn,
+    find_locks,
+    find_slow_classification,
+    find_fallback,
+    find_front_cache_misses,
+)
+
+
+def find_bottlenecks(
+    run: RunData,
+    *,
+    throughput: Throughput,
+    layers: tuple[LayerTable, ...],
+    syscalls: tuple[SyscallTable, ...],
+    counters: tuple[CounterSet, ...],
+    routes: tuple[RouteTable, ...],
+    trust: tuple[TrustCheck, ...],
+) -> tuple[Finding, ...]:
+    """Every finding of ``run``: what has no gain to rank by (a crash) first, then by attainable gain, largest first."""
+    context = Context(run, throughput, layers, syscalls, counters, routes)
+    found = [finding for rule in _RULES if (finding := rule(context)) is not None]
+    found += find_hot_layers(context)
+    ranked = sorted(found, key=lambda one: (one.gain is not None, -(one.gain.value if one.gain else 0.0), one.id))
+    return tuple(replace(finding, doubted_by=_doubts(finding, trust)) for finding in ranked)
+
+
+def _doubts(finding: Finding, trust: tuple[TrustCheck, ...]) -> tuple[str, ...]:
+    failed = [check for check in trust if check.verdict == Verdict.FAIL and set(check.concerns) & set(finding.concerns)]
+    return tuple(check.id for check in failed)

@@ -1,0 +1,147 @@
+"""Parts that several rules share: evidence rows, callers of kernel layers, commands that reproduce a cell."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+
+import polars as pl
+
+from hakprof.analysis import wording
+from hakprof.analysis.findings.model import Context, Crossing, Gain, Proof
+from hakprof.analysis.inputs import RunData
+from hakprof.analysis.layers import Location
+from hakprof.model.run import CellResult, Collector
+
+# Frames by which x86-64 and arm64 kernels are entered; what stands before them in a chain is the user's frame.
+_KERNEL_ENTRIES = ("asm_exc_", "asm_sysvec_", "entry_SYSCALL", "el0t_64_sync", "el0_sync")
+
+
+def layer_proof(crossings: Sequence[Crossing], row: str) -> list[Proof]:
+    """The share of the layers on each workload."""
+    return [
+        Proof(
+            f"Layers, {one.table.title}",
+            row,
+            f"{wording.share(one.share)} of {wording.count(one.table.samples)} samples",
+        )
+        for one in crossings
+    ]
+
+
+def cause_proof(crossings: Sequence[Crossing], layers: Sequence[str], *, most: int = 3) -> list[Proof]:
+    """Which user layers asked for the kernel's work, on the workload where it is largest."""
+    table = crossings[0].table
+    causes = [cause for cause in table.causes if cause.layer in layers][:most]
+    return [
+        Proof(
+            f"Kernel time by cause, {table.title}",
+            f"{cause.title} ← {cause.caused_by_title}",
+            wording.share(cause.share),
+        )
+        for cause in causes
+    ]
+
+
+def per_op_proof(context: Context, workload: str, events: Sequence[str]) -> list[Proof]:
+    """perf stat's events per 1,000 operations."""
+    own = context.run.counters.filter(
+        (pl.col("workload") == workload)
+        & (pl.col("allocator") == context.run.subject)
+        & (pl.col("variant") == "default")
+        & pl.col("event").is_in(list(events))
+        & pl.col("per_op").is_not_null()
+    ).sort("event")
+    return [
+        Proof("perf stat", row["event"], f"{wording.per_1000(row['per_op'] * 1000)} per 1,000 operations")
+        for row in own.iter_rows(named=True)
+    ]
+
+
+def syscall_proof(context: Context, workload: str, syscalls: Sequence[str]) -> list[Proof]:
+    """Calls per 1,000 operations and the share of the run, for those calls that were made at all."""
+    table = context.syscalls_of(workload)
+    if table is None:
+        return []
+    found = []
+    for row in table.rows:
+        if row.syscall not in syscalls or row.calls_per_1000_ops is None:
+            continue
+        share = row.wall_share_of_run if row.wall_share_of_run is not None else row.kernel_share_of_run
+        of_run = f", {wording.pct(share)} of the traced run" if share is not None else ""
+        figure = (
+            f"{wording.count(row.calls)} calls, {wording.per_1000(row.calls_per_1000_ops)} per 1,000 operations{of_run}"
+        )
+        found.append(Proof(f"System calls, {table.title}", row.syscall, figure))
+    return found
+
+
+def counter_proof(context: Context, workload: str, counters: Sequence[str]) -> list[Proof]:
+    one = context.counters_of(workload)
+    if one is None:
+        return []
+    return [
+        Proof(f"Counters, {one.title}", name, wording.count(one.values[name]))
+        for name in counters
+        if name in one.values
+    ]
+
+
+def kernel_callers(run: RunData, workload: str, layers: Sequence[str], *, most: int = 3) -> tuple[Location, ...]:
+    """User functions from which the kernel was entered, for the samples of kernel ``layers``."""
+    own = run.stacks.filter(
+        (pl.col("workload") == workload)
+        & (pl.col("allocator") == run.subject)
+        & (pl.col("variant") == "default")
+        & pl.col("layer").is_in(list(layers))
+    )
+    events = {profile.cell: profile.time_event for profile in run.profiles}
+    callers: Counter[str] = Counter()
+    for cell, event, frames, count in own.select("cell", "event", "frames", "count").iter_rows():
+        entry = next((i for i, frame in enumerate(frames) if frame.startswith(_KERNEL_ENTRIES)), 0)
+        if entry > 0 and events.get(cell) == event:
+            callers[frames[entry - 1]] += count
+    ranked = sorted(callers.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Location(function, None, None, None, samples) for function, samples in ranked[:most])
+
+
+def titles(crossings: Sequence[Crossing]) -> tuple[str, ...]:
+    return tuple(one.table.title for one in crossings)
+
+
+def at_most(gain: Gain, workload_title: str) -> str:
+    """The sentence on what removing a cost could give: a bound, not a promise."""
+    return (
+        f"at most {wording.change(gain.value)} throughput ({wording.change(gain.low)} to {wording.change(gain.high)})"
+        f" on {workload_title}, if all of it vanished"
+    )
+
+
+def plain_command(run: RunData, workload: str, variant: str = "default") -> str | None:
+    """The command line of a plain run of the subject, with the build's folder as $OUT."""
+    for result in run.results_of(Collector.THROUGHPUT):
+        cell = result.cell
+        if (cell.workload, cell.allocator, cell.variant) == (workload, run.subject, variant):
+            return command_text(run, result)
+    return None
+
+
+def command_text(run: RunData, result: CellResult, *, prefix: Sequence[str] = ()) -> str:
+    """What to type to run the program of a cell as it was run, ``prefix`` (a tool) in front of it."""
+    settings = dict(sorted(result.environment.items()))
+    if result.preload is not None:
+        settings.setdefault("LD_PRELOAD", result.preload.path)
+    assignments = [f"{key}={shlex.quote(value)}" for key, value in settings.items() if not key.startswith("HAKPROF_")]
+    program = [shlex.quote(part) for part in result.program]
+    lead = [*prefix, "env", *assignments] if prefix and assignments else [*prefix, *assignments]
+    text = " ".join([*lead, *program])
+    for build in run.manifest.builds:
+        text = text.replace(build.out, f"$OUT/{build.name}" if len(run.manifest.builds) > 1 else "$OUT")
+    return text
+
+
+def tool_command(run: RunData, workload: str, tool: Sequence[str]) -> tuple[str, ...]:
+    """The plain run of ``workload`` under another tool; nothing if there was no such run."""
+    for result in run.results_of(Collector.THROUGHPUT):
+        if (result.cell.workload, result.cell.allocator, result.cell.variant) == (workload, run.subject, "default"):
+            return (command_text(run, result, prefix=tool),)
+    return ()

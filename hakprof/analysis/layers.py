@@ -1,0 +1,173 @@
+"""Where the time goes (R5, P7): samples per layer with intervals, kernel and user, and what caused the kernel's part.
+
+Shares are shares of the samples of the time event, counted, not weighted by period: perf adapts the period so that
+samples are about evenly spaced in time. They sum to 100 % by construction, because every sample has one self layer.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from hakprof.analysis.inputs import RunData
+from hakprof.analysis.labels import layer_title, workload_title
+from hakprof.analysis.statistics import Share, wilson
+from hakprof.analysis.throughput import Throughput
+from hakprof.model.run import Collector
+
+UNATTRIBUTED = "unattributed"
+NO_USER_FRAME = "(no user frame)"
+ALL = "*"  # the table over all workloads
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A function, and a source line where known, that holds samples of a layer."""
+
+    function: str
+    file: str | None
+    line: int | None
+    dso: str | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    layer: str
+    title: str
+    kernel: bool
+    share: Share
+    ns_per_op: float | None  # share × CPU time of one operation in the plain runs; None where those are missing
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Kernel samples of ``layer`` that the user layer ``caused_by`` asked for; ``share`` is of that kernel layer."""
+
+    layer: str
+    title: str
+    caused_by: str
+    caused_by_title: str
+    share: Share
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTable:
+    workload: str  # ALL for the sum over the workloads
+    title: str
+    allocator: str
+    variant: str
+    samples: int
+    rows: tuple[LayerRow, ...]  # largest first, the unattributed row last
+    kernel: Share
+    causes: tuple[Cause, ...]
+    unattributed_symbols: tuple[Location, ...]
+
+    def share_of(self, *layers: str) -> Share:
+        """Share of several layers together."""
+        return wilson(sum(row.share.count for row in self.rows if row.layer in layers), self.samples)
+
+    def row(self, layer: str) -> LayerRow | None:
+        return next((row for row in self.rows if row.layer == layer), None)
+
+
+def analyse_layers(run: RunData, throughput: Throughput) -> tuple[LayerTable, ...]:
+    """One table per recorded workload of the subject's default variant, and one over all if there are several."""
+    own = run.time_samples().filter((pl.col("allocator") == run.subject) & (pl.col("variant") == "default"))
+    tables = []
+    for workload in run.workloads:
+        part = own.filter(pl.col("workload") == workload)
+        if part["count"].sum():
+            tables.append(_table(run, part, workload, cpu_ns_per_op(run, throughput, workload)))
+    if len(tables) > 1:
+        tables.append(_table(run, own, ALL, None))
+    return tuple(tables)
+
+
+def cpu_ns_per_op(run: RunData, throughput: Throughput, workload: str) -> float | None:
+    """CPU time of one operation: threads × time per operation, in the plain runs of the default variant."""
+    row = throughput.row(workload, run.subject)
+    if row is None:
+        return None
+    threads = run.bench_of(Collector.THROUGHPUT).filter(
+        (pl.col("workload") == workload) & (pl.col("allocator") == run.subject)
+    )["threads"]
+    largest = threads.max()
+    return row.ns_per_op * (largest if isinstance(largest, int) else 1)
+
+
+def layer_locations(run: RunData, workload: str, layer: str, *, most: int = 3) -> tuple[Location, ...]:
+    """Functions that hold the samples of ``layer``, each with its hottest line."""
+    own = run.time_samples().filter(
+        (pl.col("allocator") == run.subject) & (pl.col("variant") == "default") & (pl.col("self_layer") == layer)
+    )
+    if workload != ALL:
+        own = own.filter(pl.col("workload") == workload)
+    by_function = _largest(own, ["function", "dso"])
+    lines = _hottest_lines(run, workload, layer)
+    return tuple(
+        Location(function, *lines.get(function, (None, None)), dso, count)
+        for function, dso, count in by_function.head(most).iter_rows()
+    )
+
+
+def _hottest_lines(run: RunData, workload: str, layer: str) -> dict[str, tuple[str | None, int | None]]:
+    own = run.lines.filter(
+        (pl.col("allocator") == run.subject) & (pl.col("variant") == "default") & (pl.col("layer") == layer)
+    )
+    if workload != ALL:
+        own = own.filter(pl.col("workload") == workload)
+    found: dict[str, tuple[str | None, int | None]] = {}
+    for function, file, line, _ in _largest(own, ["function", "file", "line"]).iter_rows():
+        found.setdefault(function, (file, line))
+    return found
+
+
+def _largest(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Counts by ``keys``, largest first, ties by name."""
+    summed = frame.group_by(keys).agg(pl.col("count").sum())
+    return summed.sort(["count", *keys], descending=[True, *(False for _ in keys)], nulls_last=True)
+
+
+def _table(run: RunData, samples: pl.DataFrame, workload: str, ns_per_op: float | None) -> LayerTable:
+    total = int(samples["count"].sum())
+    rows = []
+    for layer, kernel, count in _largest(samples, ["self_layer", "kernel"]).iter_rows():
+        share = wilson(count, total)
+        rows.append(LayerRow(layer, layer_title(run, layer), kernel, share, ns_per_op and share.value * ns_per_op))
+    rows = [row for row in rows if row.layer != UNATTRIBUTED] + _unattributed(run, rows, total, ns_per_op)
+    kernel_count = int(samples.filter(pl.col("kernel"))["count"].sum())
+    return LayerTable(
+        workload=workload,
+        title="all workloads together" if workload == ALL else workload_title(run, workload),
+        allocator=run.subject,
+        variant="default",
+        samples=total,
+        rows=tuple(rows),
+        kernel=wilson(kernel_count, total),
+        causes=_causes(run, samples),
+        unattributed_symbols=_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
+    )
+
+
+def _unattributed(run: RunData, rows: list[LayerRow], total: int, ns_per_op: float | None) -> list[LayerRow]:
+    """The row is shown even when empty: a reader must see that nothing was left over."""
+    found = [row for row in rows if row.layer == UNATTRIBUTED]
+    if found:
+        return found
+    return [LayerRow(UNATTRIBUTED, layer_title(run, UNATTRIBUTED), False, wilson(0, total), ns_per_op and 0.0)]
+
+
+def _causes(run: RunData, samples: pl.DataFrame) -> tuple[Cause, ...]:
+    kernel = samples.filter(pl.col("kernel")).with_columns(pl.col("caused_layer").fill_null(NO_USER_FRAME))
+    totals = dict(kernel.group_by("self_layer").agg(pl.col("count").sum()).iter_rows())
+    largest = _largest(kernel, ["self_layer", "caused_layer"])
+    found = [
+        Cause(layer, layer_title(run, layer), cause, layer_title(run, cause), wilson(count, totals[layer]))
+        for layer, cause, count in largest.iter_rows()
+    ]
+    return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))
+
+
+def _symbols(samples: pl.DataFrame, *, most: int = 5) -> tuple[Location, ...]:
+    largest = _largest(samples, ["symbol", "dso"]).head(most)
+    return tuple(Location(symbol, None, None, dso, count) for symbol, dso, count in largest.iter_rows())

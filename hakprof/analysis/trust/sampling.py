@@ -1,0 +1,79 @@
+"""T5: enough samples for the shares, few lost, few without a layer."""
+
+from hakprof.analysis import wording
+from hakprof.analysis.inputs import ProfileFacts, RunData
+from hakprof.analysis.layers import ALL, UNATTRIBUTED, LayerTable
+from hakprof.analysis.statistics import Z95
+from hakprof.analysis.trust.model import (
+    LOST_FAIL_SHARE,
+    LOST_WARN_SHARE,
+    SAMPLES_FAIL,
+    SAMPLES_WARN,
+    UNATTRIBUTED_FAIL_SHARE,
+    UNATTRIBUTED_WARN_SHARE,
+    Concern,
+    Evidence,
+    TrustCheck,
+    Verdict,
+    grade_high,
+    grade_low,
+    worst,
+    worst_first,
+)
+
+TITLE = "there are enough samples, and each has a layer"
+_REMEDY = "record longer (more operations) rather than faster; add a [[layers]] rule for what is unattributed"
+
+
+def check_sampling(run: RunData, tables: tuple[LayerTable, ...]) -> TrustCheck:
+    """Samples per recording, width of the widest interval, lost and throttled samples, unattributed share."""
+    single = [table for table in tables if table.workload != ALL]
+    concerns = (Concern.LAYERS,)
+    if not single:
+        return TrustCheck(
+            "T5", TITLE, Verdict.UNKNOWN, "No recording of the subject has samples of time.", (), concerns
+        )
+    evidence = worst_first([*map(_table_row, single), *map(_unattributed_row, single), *_facts_rows(run.profiles)])
+    verdict = worst([row.verdict for row in evidence])
+    fewest = min(single, key=lambda table: (table.samples, table.workload))
+    largest = max(single, key=lambda table: (table.share_of(UNATTRIBUTED).value, table.workload))
+    summary = (
+        f"{wording.count(sum(t.samples for t in single))} samples in {len(single)} recordings; the fewest,"
+        f" {wording.count(fewest.samples)} ({fewest.title}), give a share"
+        f" ±{wording.pct(widest_half_width(fewest.samples))} at the widest; unattributed at most"
+        f" {wording.pct(largest.share_of(UNATTRIBUTED).value)}."
+    )
+    bad = [row for row in evidence if row.verdict in (Verdict.FAIL, Verdict.WARN)]
+    if bad:
+        summary += f" {bad[0].what}: {bad[0].detail}."
+    return TrustCheck("T5", TITLE, verdict, summary, evidence, concerns, _REMEDY if bad else None)
+
+
+def widest_half_width(samples: int) -> float:
+    """Half the 95 % interval of a share of one half: no share of as many samples is less certain."""
+    return Z95 * 0.5 / samples**0.5 if samples else 1.0
+
+
+def _table_row(table: LayerTable) -> Evidence:
+    detail = f"{wording.count(table.samples)} samples, shares within ±{wording.pct(widest_half_width(table.samples))}"
+    return Evidence(table.title, detail, grade_low(table.samples, SAMPLES_WARN, SAMPLES_FAIL))
+
+
+def _unattributed_row(table: LayerTable) -> Evidence:
+    share = table.share_of(UNATTRIBUTED)
+    verdict = grade_high(share.value, UNATTRIBUTED_WARN_SHARE, UNATTRIBUTED_FAIL_SHARE)
+    return Evidence(table.title, f"unattributed {wording.share(share)}", verdict)
+
+
+def _facts_rows(profiles: tuple[ProfileFacts, ...]) -> list[Evidence]:
+    rows = []
+    for facts in profiles:
+        if facts.lost_samples:
+            lost = facts.lost_samples / (facts.lost_samples + facts.samples)
+            detail = f"perf lost {wording.count(facts.lost_samples)} samples ({wording.pct(lost)})"
+            rows.append(Evidence(facts.cell, detail, grade_high(lost, LOST_WARN_SHARE, LOST_FAIL_SHARE)))
+        if facts.throttled:
+            rows.append(Evidence(facts.cell, f"the kernel throttled sampling {facts.throttled} times", Verdict.WARN))
+        if facts.truncated:
+            rows.append(Evidence(facts.cell, "the recording is cut off; what is there was read", Verdict.WARN))
+    return rows

@@ -1,0 +1,126 @@
+"""T2: the allocator that a row names really served its calls."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from hakprof.analysis.allocator_counters import CounterSet
+from hakprof.analysis.inputs import RunData
+from hakprof.analysis.labels import allocator_title
+from hakprof.analysis.trust.model import (
+    CALLS_TOLERANCE,
+    CALLS_TOLERANCE_SHARE,
+    Concern,
+    Evidence,
+    TrustCheck,
+    Verdict,
+    worst,
+    worst_first,
+)
+from hakprof.model.run import CellResult
+
+TITLE = "the allocator under test served the calls"
+_REMEDY = "check LD_PRELOAD and how the program is linked; these rows measure another allocator than they name"
+_LIBC_NAMES = ("libc.so", "libc-", "ld-musl", "libpthread")
+
+
+def check_served(run: RunData, sets: tuple[CounterSet, ...]) -> TrustCheck:
+    """The object that defines malloc in each process, the allocator's own count of calls, and samples inside it."""
+    objects = list(_object_rows(run))
+    evidence = worst_first([*_summed_up(run, objects), *_counter_rows(run, sets), *_sample_rows(run)])
+    verdict = worst([row.verdict for row in evidence])
+    bad = [row for row in evidence if row.verdict == Verdict.FAIL]
+    named = [row for _, row in objects if row.verdict != Verdict.UNKNOWN]
+    if bad:
+        summary = f"Calls were served by another allocator than the row names: {bad[0].what}: {bad[0].detail}."
+    elif named:
+        summary = f"In {len(named)} of {len(objects)} cells the program itself named the expected object as its malloc."
+    else:
+        summary = "No program named the object that served its malloc, so what was measured is taken on trust."
+    concerns = (Concern.RESULTS, Concern.LAYERS, Concern.SYSCALLS, Concern.COUNTERS, Concern.MEMORY)
+    return TrustCheck("T2", TITLE, verdict, summary, evidence, concerns, _REMEDY if bad else None)
+
+
+def _object_rows(run: RunData) -> Iterator[tuple[str, Evidence]]:
+    """One row per cell whose program ended well, keyed by the allocator."""
+    reported = dict(run.bench.select("cell", "malloc_object").iter_rows())
+    for result in run.results:
+        cell = result.cell
+        if result.status != "ok":
+            continue
+        what = f"{cell.workload}, {allocator_title(run, cell.allocator)}, {cell.variant}, {cell.collector}"
+        found = reported.get(cell.id)
+        if not found:
+            yield cell.allocator, Evidence(what, "the program does not say whose malloc it called", Verdict.UNKNOWN)
+            continue
+        expected = _expected_object(run, result)
+        verdict = Verdict.PASS if _same_object(found, expected) else Verdict.FAIL
+        wanted = "" if verdict == Verdict.PASS else f", expected {PurePosixPath(expected or 'the C library').name}"
+        yield cell.allocator, Evidence(what, f"malloc of {PurePosixPath(found).name}{wanted}", verdict)
+
+
+def _expected_object(run: RunData, result: CellResult) -> str | None:
+    """Path of the object that should define malloc; None for the C library's own."""
+    if result.preload is not None:
+        return result.preload.path
+    if result.cell.allocator == run.subject and result.binary is not None:
+        return result.binary.path
+    return None
+
+
+def _same_object(found: str, expected: str | None) -> bool:
+    name = PurePosixPath(found).name
+    if expected is None:
+        return name.startswith(_LIBC_NAMES)
+    return found == expected or _stem(name) == _stem(PurePosixPath(expected).name)
+
+
+def _stem(name: str) -> str:
+    """Library name without its version: a soname and the file it links to are one object."""
+    return name.split(".so")[0]
+
+
+def _summed_up(run: RunData, rows: list[tuple[str, Evidence]]) -> Iterator[Evidence]:
+    """Bad rows one by one; good ones as one row per allocator."""
+    for allocator in dict.fromkeys(name for name, _ in rows):
+        own = [row for name, row in rows if name == allocator]
+        yield from (row for row in own if row.verdict == Verdict.FAIL)
+        for verdict in (Verdict.PASS, Verdict.UNKNOWN):
+            kind = [row for row in own if row.verdict == verdict]
+            if kind:
+                details = ", ".join(sorted({row.detail for row in kind}))
+                yield Evidence(f"{allocator_title(run, allocator)}, {len(kind)} cells", details, verdict)
+
+
+def _counter_rows(run: RunData, sets: tuple[CounterSet, ...]) -> Iterator[Evidence]:
+    for one in sets:
+        line = run.bench.filter(
+            (pl.col("collector") == "counters")
+            & (pl.col("workload") == one.workload)
+            & (pl.col("variant") == one.variant)
+        ).head(1)
+        counted = one.values.get("calls.malloc")
+        made = line["malloc_calls"].to_list()
+        if counted is None or not made or made[0] is None:
+            continue
+        detail = f"counted {counted:,} malloc calls, the benchmark made {made[0]:,}"
+        # The benchmark reports its measured region; filling the working set and warming up come on top.
+        enough = counted >= made[0] * (1 - CALLS_TOLERANCE_SHARE) - CALLS_TOLERANCE
+        yield Evidence(f"{one.title}, counters", detail, Verdict.PASS if enough else Verdict.FAIL)
+
+
+def _sample_rows(run: RunData) -> Iterator[Evidence]:
+    samples = run.time_samples()
+    facts = {profile.cell: profile for profile in run.profiles}
+    for result in run.results:
+        if result.cell.id not in facts or result.cell.allocator != run.subject:
+            continue
+        expected = _expected_object(run, result)
+        if expected is None:
+            continue
+        own = samples.filter(pl.col("cell") == result.cell.id)
+        name = PurePosixPath(expected).name
+        inside = int(own.filter(pl.col("dso").str.split("/").list.last() == name)["count"].sum())
+        detail = f"{inside:,} of {int(own['count'].sum()):,} samples are in {name}"
+        yield Evidence(f"{result.cell.workload}, perf record", detail, Verdict.PASS if inside else Verdict.FAIL)

@@ -1,0 +1,169 @@
+#include "dispatch.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "classify.h"
+#include "config.h"
+#include "fallback.h"
+#include "init.h"
+#include "large.h"
+#include "mid.h"
+#include "refill.h"
+#include "remote.h"
+#include "report.h"
+
+static void *hak_out_of_memory(void) {
+    hak_stat_global(alloc_failed, 1);
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* The caller's own heap, made on first use; NULL when libc must serve (forced, or no memory for a heap). */
+static hak_heap_t *hak_heap_of_caller(hak_heap_t *heap) {
+    if (HAK_LIKELY(!hak_heap_is_empty_heap(heap))) return heap;
+    hak_init();
+    return hak_config.force_libc ? NULL : hak_heap_enter();
+}
+
+static void *hak_alloc_fallback(size_t alignment, size_t size) {
+    void *ptr = hak_fallback_alloc(alignment, size);
+    return ptr != NULL ? ptr : hak_out_of_memory();
+}
+
+/* One block of a class: from the cache when every call takes the slow entry, else the cache is known to be empty. */
+static void *hak_class_alloc(hak_heap_t *heap, unsigned cls) {
+    void *block = hak_bin_pop(&heap->cache[cls]);
+    if (block != NULL) return block;
+    block = ss_refill_fc_fill(heap, cls);
+    if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(16, hak_class_bytes(cls));
+    if (hak_class_bytes(cls) <= HAK_TINY_MAX) hak_stat_global(alloc_refill, 1);
+    else hak_stat_global(alloc_mid_refill, 1);
+    return block;
+}
+
+static void *hak_alloc_large(size_t alignment, size_t size, bool *zero) {
+    if (HAK_UNLIKELY(size > PTRDIFF_MAX - alignment - HAK_SUPERSLAB_BYTES)) return hak_out_of_memory();
+    void *ptr = hak_large_alloc(alignment, size, zero);
+    if (HAK_UNLIKELY(ptr == NULL)) {
+        *zero = false;
+        return hak_alloc_fallback(alignment, size);
+    }
+    hak_stat_global(alloc_large, 1);
+    return ptr;
+}
+
+void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
+    if (size > HAK_TINY_MAX && size < HAK_MID_MAX) {
+        void *block = hkm_ace_alloc(heap, size);
+        if (HAK_LIKELY(block != NULL)) return block;
+    }
+    heap = hak_heap_of_caller(heap);
+    if (HAK_UNLIKELY(heap == NULL)) return hak_alloc_fallback(16, size);
+    hak_stat_size(size);
+    if (HAK_UNLIKELY(size > PTRDIFF_MAX)) return hak_out_of_memory();
+    size += hak_config.header_layout;
+    bool zero;
+    return size <= HAK_MID_MAX ? hak_class_alloc(heap, hak_class_of(size)) : hak_alloc_large(16, size, &zero);
+}
+
+/* A block of the caller's own heap that the fast path did not take: another way to classify, or no side map. */
+static void hak_free_own(hak_heap_t *heap, void *ptr, unsigned cls, hak_route_t route) {
+    if (hak_class_bytes(cls) > HAK_TINY_MAX) hak_stat_free(mid, ptr);
+    else if (route == HAK_ROUTE_MAP_FAST) hak_stat_free(map_fast, ptr);
+    else if (route == HAK_ROUTE_HEADER_FAST) hak_stat_free(header_fast, ptr);
+    else hak_stat_free(ss_hit, ptr);
+    hak_bin_push(&heap->cache[cls], ptr);
+    hak_stat_bin(heap, cls, put_in, 1);
+}
+
+static void hak_free_unowned(void *ptr, hak_code_t code) {
+    if (code == HAK_CODE_SPAN || code == HAK_CODE_LARGE) {
+        hak_stat_free(large, ptr);
+        hak_large_free(ptr, code);
+        return;
+    }
+    if (code == HAK_CODE_FOREIGN && hak_fallback_free(ptr)) return;
+    hak_stat_free(foreign, ptr);
+    hak_report(code == HAK_CODE_RELEASED ? "double free of" : "free of a pointer that was not allocated here:", ptr);
+}
+
+void hak_free_slow(hak_heap_t *heap, void *ptr) {
+    if (ptr == NULL) {
+        hak_stat_free(null, ptr);
+        return;
+    }
+    if (HAK_UNLIKELY(hak_config.force_libc)) {
+        hak_fallback_free(ptr);
+        return;
+    }
+    const int saved = errno;
+    hak_route_t route;
+    const hak_code_t code = classify_ptr(ptr, &route);
+    if (hak_code_owner(code) == 0) {
+        hak_free_unowned(ptr, code);
+    } else if (hak_code_owner(code) == heap->id) {
+        hak_free_own(heap, ptr, hak_code_class(code), route);
+    } else {
+        hak_stat_free(remote, ptr);
+        hak_remote_free(heap, ptr, code);
+    }
+    errno = saved;
+}
+
+void *hak_alloc_zeroed(size_t size) {
+    bool zero = false;
+    void *ptr;
+    if (size >= HAK_MID_MAX && size <= PTRDIFF_MAX && hak_heap_of_caller(hak_tls_heap) != NULL) {
+        hak_stat_size(size);
+        ptr = hak_alloc_large(16, size + hak_config.header_layout, &zero);
+    } else {
+        ptr = hak_alloc(size);
+    }
+    if (ptr != NULL && !zero) memset(ptr, 0, size);
+    return ptr;
+}
+
+/* Blocks whose size is a multiple of 64 are aligned to 64; beyond that the aligned classes serve, or a large block. */
+void *hak_alloc_aligned(size_t alignment, size_t size) {
+    if (alignment <= 16) return hak_alloc(size);
+    hak_heap_t *heap = hak_heap_of_caller(hak_tls_heap);
+    if (heap == NULL) return hak_alloc_fallback(alignment, size);
+    if (alignment > PTRDIFF_MAX / 2 || size > PTRDIFF_MAX / 2) return hak_out_of_memory();
+    hak_stat_size(size);
+    bool zero;
+    if (alignment <= HAK_CACHE_LINE && size <= HAK_MID_MAX - HAK_CACHE_LINE)
+        return hak_class_alloc(heap, hak_class_of(hak_round_up(size + (size == 0) + hak_config.header_layout, HAK_CACHE_LINE)));
+    if (alignment <= HAK_MID_MAX && size <= HAK_MID_MAX && !hak_config.header_layout)
+        return hak_class_alloc(heap, hak_class_of_aligned(alignment, size));
+    return hak_alloc_large(alignment, size, &zero);
+}
+
+size_t hak_usable_size(void *ptr) {
+    if (ptr == NULL) return 0;
+    if (hak_config.force_libc) return hak_fallback_usable(ptr);
+    const hak_code_t code = hak_code_of(ptr);
+    if (hak_code_owner(code) != 0) return hak_class_bytes(hak_code_class(code)) - hak_config.header_layout;
+    if (code == HAK_CODE_SPAN || code == HAK_CODE_LARGE) return hak_large_usable(ptr, code);
+    return code == HAK_CODE_FOREIGN ? hak_fallback_usable(ptr) : 0;
+}
+
+/* In place while the block is at least half used. */
+void *hak_realloc(void *ptr, size_t size) {
+    const size_t usable = hak_usable_size(ptr);
+    if (size <= usable && size >= usable / 2) return ptr;
+    if (usable > HAK_SPAN_MAX && !hak_config.force_libc && size <= PTRDIFF_MAX / 2) {
+        void *resized = hak_large_resize(ptr, hak_code_of(ptr), size);
+        if (resized != NULL) {
+            hak_stat_size(size);
+            return resized;
+        }
+    }
+    void *copy = hak_alloc(size);
+    hak_stat_global(internal_allocs, 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy, ptr, size < usable ? size : usable);
+    hak_free(ptr);
+    hak_stat_global(internal_frees, 1);
+    return copy;
+}

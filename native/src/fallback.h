@@ -1,0 +1,14 @@
+/* libc's allocator behind ours: when the system gives no more address space, and when HAKMEM_FORCE_LIBC_ALLOC asks for a
+ * comparison within one binary. Every use is counted. */
+#ifndef HAK_FALLBACK_H
+#define HAK_FALLBACK_H
+
+#include "base.h"
+
+/* NULL with errno when libc has none either. `alignment` is a power of two. */
+void *hak_fallback_alloc(size_t alignment, size_t size);
+/* False when nothing was ever taken from libc: then the pointer is nobody's. */
+bool hak_fallback_free(void *ptr);
+size_t hak_fallback_usable(void *ptr);
+
+#endif

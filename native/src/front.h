@@ -1,0 +1,59 @@
+/* The front: what every call runs and most calls end in. A miss returns NULL or false and costs nothing else.
+ *
+ * There is no guard here: thread start, configuration, tracing and the historical variants all hide behind an empty bin or
+ * a tag that matches nothing. */
+#ifndef HAK_FRONT_H
+#define HAK_FRONT_H
+
+#include "header.h"
+#include "heap.h"
+#include "registry.h"
+#include "superslab.h"
+
+static inline void *hak_bin_pop(hak_bin_t *bin) {
+    hak_block_t *block = bin->head;
+    if (HAK_UNLIKELY(block == NULL)) return NULL;
+    bin->head = block->next;
+    if (HAK_PREFETCH) __builtin_prefetch(block->next);
+    hak_stat_hit(bin);
+    return block;
+}
+
+static inline void hak_bin_push(hak_bin_t *bin, void *ptr) {
+    hak_block_t *block = ptr;
+    block->next = bin->head;
+    bin->head = block;
+}
+
+/* `size` is at most HAK_TINY_MAX. */
+static inline void *tiny_alloc_fast(hak_heap_t *heap, size_t size) {
+    if (HAK_CLASSIFY == HAK_CLASSIFY_HEADER) size++;
+    return hak_bin_pop(&heap->bins[hak_class_of_tiny(size)]);
+}
+
+#if HAK_CLASSIFY == HAK_CLASSIFY_MAP
+static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr) {
+    return hak_map_load(heap->map, heap->map_mask, ptr);
+}
+#elif HAK_CLASSIFY == HAK_CLASSIFY_HEADER
+static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr) {
+    (void)heap;
+    if (ptr == NULL || hak_header_read(ptr) == 0) return HAK_CODE_FOREIGN;
+    return hak_superslab_code(hak_superslab_of(ptr), ptr);
+}
+#else
+static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr) {
+    (void)heap;
+    return hak_registry_lookup(ptr);
+}
+#endif
+
+/* Tiny and mid blocks of the caller's own heap; everything else is false: NULL, remote, large, foreign. */
+static inline bool tiny_free_fast(hak_heap_t *heap, void *ptr) {
+    const hak_code_t cls = hak_front_code(heap, ptr) - heap->tag;
+    if (HAK_UNLIKELY(cls >= HAK_CLASSES)) return false;
+    hak_bin_push(&heap->bins[cls], ptr);
+    return true;
+}
+
+#endif

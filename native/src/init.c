@@ -1,0 +1,57 @@
+#include "init.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "base.h"
+#include "config.h"
+#include "heap.h"
+#include "lock.h"
+#include "map.h"
+#include "fatal_signal.h"
+#include "stats.h"
+
+enum { HAK_INIT_NOT_YET, HAK_INIT_RUNNING, HAK_INIT_DONE };
+
+static uint32_t hak_init_state;
+
+void hak_init(void) {
+    if (HAK_LIKELY(__atomic_load_n(&hak_init_state, __ATOMIC_ACQUIRE) == HAK_INIT_DONE)) return;
+    uint32_t not_yet = HAK_INIT_NOT_YET;
+    if (__atomic_compare_exchange_n(&hak_init_state, &not_yet, HAK_INIT_RUNNING, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        hak_config_init();
+        hak_map_init();
+        hak_heaps_init();
+        __atomic_store_n(&hak_init_state, HAK_INIT_DONE, __ATOMIC_RELEASE);
+        return;
+    }
+    while (__atomic_load_n(&hak_init_state, __ATOMIC_ACQUIRE) != HAK_INIT_DONE) sched_yield();
+}
+
+static hak_lock_t *const hak_fork_locks[] = {&hak_lock_heaps, &hak_lock_shared_pool, &hak_lock_page_arena, &hak_lock_registry};
+
+#define HAK_FORK_LOCKS (sizeof hak_fork_locks / sizeof hak_fork_locks[0])
+
+static void hak_before_fork(void) {
+    for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_acquire(hak_fork_locks[i]);
+}
+
+static void hak_after_fork_in_parent(void) {
+    for (size_t i = HAK_FORK_LOCKS; i-- > 0;) hak_lock_release(hak_fork_locks[i]);
+}
+
+static void hak_after_fork_in_child(void) {
+    for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_reset(hak_fork_locks[i]);
+    hak_heaps_after_fork();
+}
+
+/* What may itself allocate waits for the constructor. */
+__attribute__((constructor)) static void hak_constructor(void) {
+    hak_init();
+    if (!hak_config.force_libc) pthread_atfork(hak_before_fork, hak_after_fork_in_parent, hak_after_fork_in_child);
+    if (hak_config.signal_handler) hak_signal_install();
+}
+
+#if HAK_INSTRUMENTED
+__attribute__((destructor)) static void hak_destructor(void) { hak_stats_write(); }
+#endif

@@ -1,0 +1,113 @@
+#include "large.h"
+
+#include "config.h"
+#include "os.h"
+#include "registry.h"
+#include "shared_pool.h"
+#include "stats.h"
+#include "superslab.h"
+
+/* Lies directly before the pointer of a mapping of its own. */
+typedef struct {
+    char *base;
+    size_t bytes;
+    uint64_t unused[6]; /* the last byte reads as "no header" in the header layout */
+} hak_large_t;
+
+_Static_assert(sizeof(hak_large_t) == HAK_CACHE_LINE, "pointers of large blocks are aligned to a cache line");
+
+static hak_large_t *hak_large_of(const void *ptr) { return (hak_large_t *)ptr - 1; }
+
+/* Spans start at their slot, or behind a zero byte when headers are looked for. */
+static size_t hak_span_offset(void) { return hak_config.header_layout ? HAK_CACHE_LINE : 0; }
+
+static void *hak_span_alloc(size_t size, bool *zero) {
+    const size_t bytes = size + hak_span_offset();
+    hak_slab_t *slab = shared_pool_acquire_span((unsigned)((bytes + HAK_SLOT_BYTES - 1) >> HAK_SLOT_SHIFT), zero);
+    if (slab == NULL) return NULL;
+    char *start = hak_slab_start(slab);
+    if (hak_config.header_layout) start[HAK_CACHE_LINE - 1] = 0;
+    return start + hak_span_offset();
+}
+
+static void *hak_mapping_alloc(size_t alignment, size_t size) {
+    const size_t offset = alignment > sizeof(hak_large_t) ? alignment : sizeof(hak_large_t);
+    const size_t bytes = hak_round_up(offset + size, HAK_SLOT_BYTES);
+    char *base = hak_os_map_aligned(bytes, alignment > HAK_SLOT_BYTES ? alignment : HAK_SLOT_BYTES);
+    if (base == NULL) return NULL;
+    char *ptr = base + offset;
+    char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
+    if (!hak_registry_insert(slot)) {
+        hak_os_unmap(base, bytes);
+        return NULL;
+    }
+    hak_large_of(ptr)->base = base;
+    hak_large_of(ptr)->bytes = bytes;
+    hak_map_set(slot, 1, HAK_CODE_LARGE);
+    return ptr;
+}
+
+void *hak_large_alloc(size_t alignment, size_t size, bool *zero) {
+    if (size <= HAK_SPAN_MAX && alignment <= (hak_config.header_layout ? HAK_CACHE_LINE : HAK_SLOT_BYTES))
+        return hak_span_alloc(size, zero);
+    *zero = true;
+    return hak_mapping_alloc(alignment, size);
+}
+
+void hak_large_free(void *ptr, hak_code_t code) {
+    if (code == HAK_CODE_SPAN) {
+        shared_pool_release_span(hak_slab_of(ptr));
+        return;
+    }
+    char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
+    hak_map_set(slot, 1, HAK_CODE_FOREIGN);
+    hak_registry_remove(slot);
+    hak_os_unmap(hak_large_of(ptr)->base, hak_large_of(ptr)->bytes);
+}
+
+size_t hak_large_usable(const void *ptr, hak_code_t code) {
+    if (code == HAK_CODE_SPAN) return hak_slab_of(ptr)->slots * HAK_SLOT_BYTES - hak_span_offset();
+    const hak_large_t *large = hak_large_of(ptr);
+    return (size_t)(large->base + large->bytes - (const char *)ptr);
+}
+
+/* Moves the pages of a mapping whose pointer lies in its first slot; NULL when the system refuses. */
+static char *hak_mapping_move(hak_large_t large, size_t bytes) {
+    char *target = hak_os_map_aligned(bytes, HAK_SLOT_BYTES);
+    if (target == NULL) return NULL;
+    if (!hak_registry_insert(target)) {
+        hak_os_unmap(target, bytes);
+        return NULL;
+    }
+    if (!hak_os_move(large.base, large.bytes, target, bytes)) {
+        hak_registry_remove(target);
+        hak_os_unmap(target, bytes);
+        return NULL;
+    }
+    hak_map_set(target, 1, HAK_CODE_LARGE);
+    return target;
+}
+
+/* Mappings only, and only those that stay above the span sizes. The old address is forgotten before its pages move: from
+ * then on another thread may be given it. */
+void *hak_large_resize(void *ptr, hak_code_t code, size_t size) {
+    if (code != HAK_CODE_LARGE || size <= HAK_SPAN_MAX) return NULL;
+    const hak_large_t large = *hak_large_of(ptr);
+    const size_t offset = (size_t)((char *)ptr - large.base);
+    const size_t bytes = hak_round_up(offset + size, HAK_SLOT_BYTES);
+    if (offset >= HAK_SLOT_BYTES) return NULL;
+    char *base = hak_os_resize(large.base, large.bytes, bytes);
+    if (base == NULL) {
+        hak_map_set(large.base, 1, HAK_CODE_FOREIGN);
+        hak_registry_remove(large.base);
+        base = hak_mapping_move(large, bytes);
+    }
+    if (base == NULL) {
+        hak_map_set(large.base, 1, HAK_CODE_LARGE);
+        hak_registry_insert(large.base);
+        return NULL;
+    }
+    hak_large_of(base + offset)->base = base;
+    hak_large_of(base + offset)->bytes = bytes;
+    return base + offset;
+}

@@ -1,0 +1,40 @@
+/* A mutex that, in the instrumented flavour, counts acquisitions, contention and waiting time. */
+#ifndef HAK_LOCK_H
+#define HAK_LOCK_H
+
+#include <pthread.h>
+
+#include "base.h"
+#include "os.h"
+
+typedef struct {
+    pthread_mutex_t mutex;
+#if HAK_INSTRUMENTED
+    uint64_t acquired, contended, wait_ns;
+#endif
+} hak_lock_t;
+
+#define HAK_LOCK_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
+
+static inline void hak_lock_acquire(hak_lock_t *lock) {
+#if HAK_INSTRUMENTED
+    if (pthread_mutex_trylock(&lock->mutex) != 0) {
+        const uint64_t start = hak_os_ns();
+        pthread_mutex_lock(&lock->mutex);
+        lock->contended++;
+        lock->wait_ns += hak_os_ns() - start;
+    }
+    lock->acquired++;
+#else
+    pthread_mutex_lock(&lock->mutex);
+#endif
+}
+
+static inline void hak_lock_release(hak_lock_t *lock) { pthread_mutex_unlock(&lock->mutex); }
+
+/* In the child of a fork: the lock was held by the forking thread. */
+static inline void hak_lock_reset(hak_lock_t *lock) { pthread_mutex_init(&lock->mutex, NULL); }
+
+extern hak_lock_t hak_lock_shared_pool, hak_lock_page_arena, hak_lock_registry, hak_lock_heaps;
+
+#endif

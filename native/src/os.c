@@ -1,0 +1,110 @@
+#include "os.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stats.h"
+
+static void *hak_os_mmap(size_t bytes, int flags) {
+    const int saved = errno;
+    void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    errno = saved;
+    hak_stat_global(os_mmap, 1);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+void *hak_os_reserve(size_t bytes) { return hak_os_mmap(bytes, MAP_NORESERVE); }
+
+void *hak_os_map(size_t bytes) {
+    void *start = hak_os_mmap(bytes, 0);
+    if (start != NULL) hak_stat_mapped(bytes);
+    return start;
+}
+
+static void hak_os_munmap(void *start, size_t bytes) {
+    const int saved = errno;
+    munmap(start, bytes);
+    errno = saved;
+    hak_stat_global(os_munmap, 1);
+}
+
+void *hak_os_map_aligned(size_t bytes, size_t alignment) {
+    /* The kernel often returns what fits: it places mappings of this size one below the other. */
+    char *start = hak_os_mmap(bytes, 0);
+    if (start != NULL && ((uintptr_t)start & (alignment - 1)) != 0) {
+        hak_os_munmap(start, bytes);
+        start = hak_os_mmap(bytes + alignment, 0);
+        if (start != NULL) {
+            char *aligned = (char *)hak_round_up((uintptr_t)start, alignment);
+            const size_t before = (size_t)(aligned - start);
+            if (before != 0) hak_os_munmap(start, before);
+            if (before != alignment) hak_os_munmap(aligned + bytes, alignment - before);
+            start = aligned;
+        }
+    }
+    if (start != NULL) hak_stat_mapped(bytes);
+    return start;
+}
+
+void hak_os_unmap(void *start, size_t bytes) {
+    hak_os_munmap(start, bytes);
+    hak_stat_unmapped(bytes);
+}
+
+void hak_os_purge(void *start, size_t bytes) {
+    const int saved = errno;
+    madvise(start, bytes, MADV_DONTNEED);
+    errno = saved;
+    hak_stat_global(os_madvise, 1);
+}
+
+void *hak_os_resize(void *start, size_t old_bytes, size_t new_bytes) {
+    const int saved = errno;
+    void *same = mremap(start, old_bytes, new_bytes, 0);
+    errno = saved;
+    if (same == MAP_FAILED) return NULL;
+    hak_stat_unmapped(old_bytes);
+    hak_stat_mapped(new_bytes);
+    return same;
+}
+
+bool hak_os_move(void *start, size_t old_bytes, void *target, size_t new_bytes) {
+    const int saved = errno;
+    void *moved = mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+    errno = saved;
+    if (moved == MAP_FAILED) return false;
+    hak_stat_unmapped(old_bytes);
+    return true;
+}
+
+static uint64_t hak_os_clock(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t hak_os_coarse_ns(void) { return hak_os_clock(CLOCK_MONOTONIC_COARSE); }
+uint64_t hak_os_ns(void) { return hak_os_clock(CLOCK_MONOTONIC); }
+
+void hak_os_message(const char *text, size_t length) {
+    const int saved = errno;
+    while (length > 0) {
+        const ssize_t written = write(STDERR_FILENO, text, length);
+        if (written <= 0) break;
+        text += written;
+        length -= (size_t)written;
+    }
+    errno = saved;
+}
+
+bool hak_os_page_is_mapped(const void *address) {
+    const int saved = errno;
+    unsigned char resident;
+    void *page = (void *)((uintptr_t)address & ~(HAK_PAGE_BYTES - 1));
+    const int failed = mincore(page, HAK_PAGE_BYTES, &resident);
+    errno = saved;
+    hak_stat_global(os_mincore, 1);
+    return failed == 0;
+}

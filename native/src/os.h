@@ -1,0 +1,27 @@
+/* The operating system, behind few calls. Sizes are multiples of the page; NULL or false means that it refused.
+ * No function here changes errno. */
+#ifndef HAK_OS_H
+#define HAK_OS_H
+
+#include "base.h"
+
+/* Address space that costs nothing until it is touched (MAP_NORESERVE); not counted as mapped. */
+void *hak_os_reserve(size_t bytes);
+void *hak_os_map(size_t bytes);
+/* `alignment` is a power of two of at least a page. */
+void *hak_os_map_aligned(size_t bytes, size_t alignment);
+void hak_os_unmap(void *start, size_t bytes);
+/* Contents are lost, memory goes back, addresses stay. */
+void hak_os_purge(void *start, size_t bytes);
+/* Grows or shrinks a mapping where it is. */
+void *hak_os_resize(void *start, size_t old_bytes, size_t new_bytes);
+/* Moves the pages of a mapping over another one; the old addresses are unmapped. */
+bool hak_os_move(void *start, size_t old_bytes, void *target, size_t new_bytes);
+/* Monotonic clock of a few milliseconds' resolution. */
+uint64_t hak_os_coarse_ns(void);
+uint64_t hak_os_ns(void);
+/* One write to stderr; takes strings and, through the helpers, numbers. Async-signal-safe. */
+void hak_os_message(const char *text, size_t length);
+bool hak_os_page_is_mapped(const void *address);
+
+#endif

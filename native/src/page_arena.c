@@ -1,0 +1,28 @@
+#include "page_arena.h"
+
+#include "lock.h"
+#include "os.h"
+
+#define HAK_ARENA_KEEP 4u
+
+hak_lock_t hak_lock_page_arena = HAK_LOCK_INIT;
+
+static void *hak_arena_kept[HAK_ARENA_KEEP];
+static unsigned hak_arena_count;
+
+void *page_arena_acquire(void) {
+    void *piece = NULL;
+    hak_lock_acquire(&hak_lock_page_arena);
+    if (hak_arena_count > 0) piece = hak_arena_kept[--hak_arena_count];
+    hak_lock_release(&hak_lock_page_arena);
+    return piece != NULL ? piece : hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
+}
+
+void page_arena_release(void *piece) {
+    hak_os_purge(piece, HAK_SUPERSLAB_BYTES);
+    hak_lock_acquire(&hak_lock_page_arena);
+    const bool keep = hak_arena_count < HAK_ARENA_KEEP;
+    if (keep) hak_arena_kept[hak_arena_count++] = piece;
+    hak_lock_release(&hak_lock_page_arena);
+    if (!keep) hak_os_unmap(piece, HAK_SUPERSLAB_BYTES);
+}

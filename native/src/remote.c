@@ -1,0 +1,46 @@
+#include "remote.h"
+
+static void hak_inbox_send(uint32_t owner, hak_block_t *head, uint32_t count) {
+    hak_heap_t *to = hak_heap_by_id(owner);
+    hak_block_t *seen = __atomic_load_n(&to->inbox, __ATOMIC_RELAXED);
+    do {
+        hak_chain_link(head, seen, count);
+    } while (!__atomic_compare_exchange_n(&to->inbox, &seen, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    hak_stat_global(remote_sent, count);
+    if (__atomic_load_n(&to->state, __ATOMIC_RELAXED) == HAK_HEAP_PARKED) hak_heap_collect(to);
+}
+
+static void hak_outbox_flush(hak_heap_t *heap, unsigned cls) {
+    hak_outbox_t *box = &heap->outboxes[cls];
+    hak_block_t *const head = box->head;
+    const uint32_t count = box->count;
+    box->head = NULL;
+    box->count = 0;
+    heap->outbox_mask[cls >> 6] &= ~((uint64_t)1 << (cls & 63));
+    hak_inbox_send(box->owner, head, count);
+}
+
+void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
+    hak_block_t *block = ptr;
+    const unsigned cls = hak_code_class(code);
+    const uint32_t owner = hak_code_owner(code);
+    if (hak_heap_is_empty_heap(heap)) {
+        block->next = NULL;
+        hak_inbox_send(owner, block, 1);
+        return;
+    }
+    hak_outbox_t *box = &heap->outboxes[cls];
+    if (box->count != 0 && box->owner != owner) hak_outbox_flush(heap, cls);
+    block->next = box->head;
+    box->head = block;
+    box->owner = owner;
+    box->count++;
+    heap->outbox_mask[cls >> 6] |= (uint64_t)1 << (cls & 63);
+    if (box->count >= (cls <= HAK_TINY_CLASSES ? HAK_REMOTE_BATCH_TINY : HAK_REMOTE_BATCH_MID)) hak_outbox_flush(heap, cls);
+}
+
+void hak_remote_flush_all(hak_heap_t *heap) {
+    for (unsigned word = 0; word < sizeof heap->outbox_mask / sizeof heap->outbox_mask[0]; word++)
+        while (heap->outbox_mask[word] != 0)
+            hak_outbox_flush(heap, word * 64 + (unsigned)__builtin_ctzll(heap->outbox_mask[word]));
+}

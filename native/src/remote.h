@@ -1,0 +1,36 @@
+/* Blocks of other threads' heaps. A heap collects them per class in an outbox and sends a whole chain with one
+ * compare-and-swap; the owner takes its whole inbox with one exchange. A chain's head carries in its second word the link to
+ * the next chain (48 bits) and the number of blocks (8 bits). The word's last byte is not touched: in the header layout it
+ * belongs to the next block. */
+#ifndef HAK_REMOTE_H
+#define HAK_REMOTE_H
+
+#include <string.h>
+
+#include "heap.h"
+
+#define HAK_CHAIN_SHIFT 48
+
+#define HAK_CHAIN_BYTES 7u
+
+_Static_assert(HAK_REMOTE_BATCH_TINY < 256 && HAK_REMOTE_BATCH_MID < 256, "a chain's length fits into 8 bits");
+
+static inline void hak_chain_link(hak_block_t *head, hak_block_t *next, uint32_t count) {
+    const uint64_t word = (uint64_t)(uintptr_t)next | (uint64_t)count << HAK_CHAIN_SHIFT;
+    memcpy(&head->next_chain, &word, HAK_CHAIN_BYTES);
+}
+static inline uint64_t hak_chain_word(const hak_block_t *head) {
+    uint64_t word = 0;
+    memcpy(&word, &head->next_chain, HAK_CHAIN_BYTES);
+    return word;
+}
+static inline hak_block_t *hak_chain_next(const hak_block_t *head) {
+    return (hak_block_t *)(uintptr_t)(hak_chain_word(head) & (((uint64_t)1 << HAK_CHAIN_SHIFT) - 1));
+}
+static inline uint32_t hak_chain_count(const hak_block_t *head) { return (uint32_t)(hak_chain_word(head) >> HAK_CHAIN_SHIFT); }
+
+/* `heap` is the caller's own, or the empty heap of a thread that has none: then the block is sent at once. */
+void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code);
+void hak_remote_flush_all(hak_heap_t *heap);
+
+#endif

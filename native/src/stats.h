@@ -1,0 +1,74 @@
+/* Counters of the instrumented flavour. In release every macro here is empty and evaluates nothing.
+ *
+ * Slow paths count by atomic adds. The front counts one thing only, the blocks that malloc took from a bin (`hits`);
+ * what free pushed follows from the balance of the bin:  pushed = hits + taken out + still there − put in. */
+#ifndef HAK_STATS_H
+#define HAK_STATS_H
+
+#include "base.h"
+#include "classes.h"
+
+#if HAK_INSTRUMENTED
+
+#define HAK_STATS(X)                                                                              \
+    X(slow_mallocs) X(internal_allocs) X(internal_frees) X(callocs) X(reallocs) X(aligneds)       \
+    X(alloc_refill) X(alloc_mid_refill) X(alloc_large) X(alloc_libc) X(alloc_failed)              \
+    X(free_map_fast) X(free_header_fast) X(free_ss_hit) X(free_remote) X(free_mid) X(free_large)  \
+    X(free_null) X(free_foreign) X(free_libc)                                                     \
+    X(refills) X(refill_blocks) X(drains) X(drain_blocks)                                         \
+    X(stage1) X(stage2) X(stage3)                                                                 \
+    X(superslabs_created) X(superslabs_released) X(slabs_acquired) X(slabs_released)              \
+    X(remote_sent) X(inbox_drains)                                                                \
+    X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)
+
+#define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps)
+
+typedef struct {
+#define HAK_FIELD(name) uint64_t name;
+    HAK_STATS(HAK_FIELD)
+#undef HAK_FIELD
+} hak_stats_t;
+
+extern hak_stats_t hak_stats;
+extern uint64_t hak_size_histogram[10];
+
+/* Balance of one bin; only its heap's thread writes it. */
+typedef struct {
+    uint64_t put_in;
+    uint64_t taken_out;
+} hak_bin_balance_t;
+
+#define hak_stat_global(field, n) ((void)__atomic_fetch_add(&hak_stats.field, (uint64_t)(n), __ATOMIC_RELAXED))
+#define hak_stat_bin(heap, cls, field, n) \
+    __atomic_store_n(&(heap)->balance[cls].field, (heap)->balance[cls].field + (uint64_t)(n), __ATOMIC_RELAXED)
+#define hak_stat_hit(bin) __atomic_store_n(&(bin)->hits, (bin)->hits + 1, __ATOMIC_RELAXED)
+
+void hak_stat_mapped(size_t bytes);
+void hak_stat_unmapped(size_t bytes);
+void hak_stat_size(size_t size);
+/* Prints "[FREE_ROUTE] route ptr=0x…" while lines are left. */
+void hak_stat_route(const char *route, const void *ptr);
+/* Writes the statistics file once, if one was asked for. Async-signal-safe. */
+void hak_stats_write(void);
+
+#else
+
+#define hak_stat_global(field, n) ((void)0)
+#define hak_stat_bin(heap, cls, field, n) ((void)0)
+#define hak_stat_hit(bin) ((void)0)
+#define hak_stat_mapped(bytes) ((void)0)
+#define hak_stat_unmapped(bytes) ((void)0)
+#define hak_stat_size(size) ((void)0)
+#define hak_stat_route(route, ptr) ((void)0)
+#define hak_stats_write() ((void)0)
+
+#endif
+
+/* One free: its counter and, when traced, its line. */
+#define hak_stat_free(route, ptr)           \
+    do {                                    \
+        hak_stat_global(free_##route, 1);   \
+        hak_stat_route(#route, ptr);        \
+    } while (0)
+
+#endif

@@ -1,0 +1,139 @@
+/* The exported family. Nothing here decides anything: arguments are checked as the standards want, then dispatch.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "dispatch.h"
+#include "heap.h"
+#include "refill.h"
+#include "shared_pool.h"
+
+#if HAK_INTERPOSE
+#define HAK_NAME(name) name
+#else
+#define HAK_NAME(name) hak_##name
+#endif
+
+/* The historical guards: re-entrance depth and four global flags on each call. They change nothing but the time. */
+#if HAK_WRAPPER_GUARDS
+uint32_t hak_guard_flags[4];
+static HAK_TLS uint32_t hak_guard_depth;
+
+static inline bool hak_guard_enter(void) {
+    hak_guard_depth++;
+    return __atomic_load_n(&hak_guard_flags[0], __ATOMIC_RELAXED) || __atomic_load_n(&hak_guard_flags[1], __ATOMIC_RELAXED) ||
+           __atomic_load_n(&hak_guard_flags[2], __ATOMIC_RELAXED) || __atomic_load_n(&hak_guard_flags[3], __ATOMIC_RELAXED);
+}
+static inline void hak_guard_leave(void) { hak_guard_depth--; }
+#endif
+
+HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
+#if HAK_WRAPPER_GUARDS
+    void *ptr = hak_guard_enter() ? hak_alloc_slow(hak_tls_heap, size) : hak_alloc(size);
+    hak_guard_leave();
+    return ptr;
+#else
+    return hak_alloc(size);
+#endif
+}
+
+HAK_EXPORT void HAK_NAME(free)(void *ptr) {
+#if HAK_WRAPPER_GUARDS
+    if (hak_guard_enter()) hak_free_slow(hak_tls_heap, ptr);
+    else hak_free(ptr);
+    hak_guard_leave();
+#else
+    hak_free(ptr);
+#endif
+}
+
+HAK_EXPORT void *HAK_NAME(calloc)(size_t count, size_t size) {
+    size_t bytes;
+    hak_stat_global(callocs, 1);
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    hak_stat_global(internal_allocs, 1);
+    return hak_alloc_zeroed(bytes);
+}
+
+HAK_EXPORT void *HAK_NAME(realloc)(void *ptr, size_t size) {
+    hak_stat_global(reallocs, 1);
+    if (ptr == NULL) {
+        hak_stat_global(internal_allocs, 1);
+        return hak_alloc(size);
+    }
+    if (size == 0) {
+        hak_stat_global(internal_frees, 1);
+        hak_free(ptr);
+        return NULL;
+    }
+    return hak_realloc(ptr, size);
+}
+
+HAK_EXPORT void *HAK_NAME(reallocarray)(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return HAK_NAME(realloc)(ptr, bytes);
+}
+
+static void *hak_aligned(size_t alignment, size_t size) {
+    hak_stat_global(aligneds, 1);
+    hak_stat_global(internal_allocs, 1);
+    return hak_alloc_aligned(alignment, size);
+}
+
+HAK_EXPORT int HAK_NAME(posix_memalign)(void **result, size_t alignment, size_t size) {
+    if (!hak_is_power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
+    const int saved = errno;
+    void *ptr = hak_aligned(alignment, size);
+    errno = saved;
+    if (ptr == NULL) return ENOMEM;
+    *result = ptr;
+    return 0;
+}
+
+HAK_EXPORT void *HAK_NAME(aligned_alloc)(size_t alignment, size_t size) {
+    if (!hak_is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return hak_aligned(alignment, size);
+}
+
+/* memalign rounds an odd alignment up, as glibc does. */
+HAK_EXPORT void *HAK_NAME(memalign)(size_t alignment, size_t size) {
+    if (alignment > PTRDIFF_MAX / 2) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = 16;
+    while (power < alignment) power <<= 1;
+    return hak_aligned(power, size);
+}
+
+HAK_EXPORT void *HAK_NAME(valloc)(size_t size) { return hak_aligned(HAK_PAGE_BYTES, size); }
+
+HAK_EXPORT void *HAK_NAME(pvalloc)(size_t size) {
+    if (size > PTRDIFF_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_aligned(HAK_PAGE_BYTES, hak_round_up(size == 0 ? 1 : size, HAK_PAGE_BYTES));
+}
+
+HAK_EXPORT size_t HAK_NAME(malloc_usable_size)(void *ptr) { return hak_usable_size(ptr); }
+
+HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad) {
+    (void)pad;
+    hak_heap_t *heap = hak_tls_heap;
+    if (!hak_heap_is_empty_heap(heap)) hak_heap_drain(heap, false);
+    return shared_pool_trim() ? 1 : 0;
+}
+
+#if HAK_INTERPOSE
+HAK_EXPORT void cfree(void *ptr) { hak_free(ptr); }
+#endif

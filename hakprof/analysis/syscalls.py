@@ -35,6 +35,7 @@ class SyscallTable:
     title: str
     allocator: str
     allocator_title: str
+    is_subject: bool
     rows: tuple[SyscallRow, ...]  # most calls first
     calls: int
     calls_per_1000_ops: float | None
@@ -82,6 +83,7 @@ def _table(run: RunData, part: pl.DataFrame, workload: str, allocator: str) -> S
         title=workload_title(run, workload),
         allocator=allocator,
         allocator_title=allocator_title(run, allocator),
+        is_subject=allocator == run.subject,
         rows=tuple(rows),
         calls=sum(row.calls for row in rows),
         calls_per_1000_ops=float(rates.sum()) if rates.len() and rates.null_count() == 0 else None,

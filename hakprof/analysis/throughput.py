@@ -69,9 +69,19 @@ class GapCell:
 class GapRow:
     allocator: str
     allocator_title: str
+    variant: str
     variant_title: str
     is_subject: bool
     cells: Mapping[str, GapCell]  # group → cell; a group without a common workload is missing
+
+
+@dataclass(frozen=True, slots=True)
+class GroupGap:
+    """The subject's default variant over the fastest peer of a group, by geometric means."""
+
+    peer: str
+    peer_title: str
+    ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class GapTable:
     groups: tuple[str, ...]
     reference: str | None  # the peer that is 100 %
     rows: tuple[GapRow, ...]
+    gaps: Mapping[str, GroupGap]  # group → gap; empty without a peer or without the default variant
     left_out: tuple[str, ...]  # workloads that not every allocator completed
 
 
@@ -192,7 +203,20 @@ def _gap_table(run: RunData, rows: list[ResultRow], peers: tuple[str, ...]) -> G
     reference = next((name for name, _ in columns if name != run.subject), None)
     found = [_gap_row(run, column, groups, complete, medians, reference) for column in columns]
     left_out = tuple(workload_title(run, w) for w in run.workloads if w not in complete)
-    return GapTable(groups, reference, tuple(found), left_out)
+    return GapTable(groups, reference, tuple(found), _group_gaps(found, groups), left_out)
+
+
+def _group_gaps(rows: list[GapRow], groups: tuple[str, ...]) -> dict[str, GroupGap]:
+    own = next((row for row in rows if row.is_subject and row.variant == "default"), None)
+    peers = [row for row in rows if not row.is_subject]
+    if own is None or not peers:
+        return {}
+    gaps = {}
+    for group in groups:
+        fastest = max(peers, key=lambda row: (row.cells[group].ops_per_second, row.allocator))
+        ratio = own.cells[group].ops_per_second / fastest.cells[group].ops_per_second
+        gaps[group] = GroupGap(fastest.allocator, fastest.allocator_title, ratio)
+    return gaps
 
 
 def _gap_row(
@@ -213,6 +237,7 @@ def _gap_row(
     return GapRow(
         allocator,
         allocator_title(run, allocator),
+        variant,
         variant_title(run, allocator, variant),
         allocator == run.subject,
         cells,

@@ -24,6 +24,11 @@ def share(value: Share) -> str:
     return f"{units.share(value.value)} ({low.removesuffix(' %')}–{high})"
 
 
+def points(value: float) -> str:
+    """A difference or width of shares, in percentage points."""
+    return units.share(value).removesuffix(" %")
+
+
 def rate(value: float) -> str:
     return units.rate(value)
 

@@ -40,7 +40,7 @@ def check_sampling(run: RunData, tables: tuple[LayerTable, ...]) -> TrustCheck:
     summary = (
         f"{wording.count(sum(t.samples for t in single))} samples in {len(single)} recordings; the fewest,"
         f" {wording.count(fewest.samples)} ({fewest.title}), give a share"
-        f" ±{wording.pct(widest_half_width(fewest.samples))} at the widest; unattributed at most"
+        f" within ±{wording.points(widest_half_width(fewest.samples))} points at the widest; unattributed at most"
         f" {wording.pct(largest.share_of(UNATTRIBUTED).value)}."
     )
     bad = [row for row in evidence if row.verdict in (Verdict.FAIL, Verdict.WARN)]
@@ -55,7 +55,8 @@ def widest_half_width(samples: int) -> float:
 
 
 def _table_row(table: LayerTable) -> Evidence:
-    detail = f"{wording.count(table.samples)} samples, shares within ±{wording.pct(widest_half_width(table.samples))}"
+    width = wording.points(widest_half_width(table.samples))
+    detail = f"{wording.count(table.samples)} samples, shares within ±{width} points"
     return Evidence(table.title, detail, grade_low(table.samples, SAMPLES_WARN, SAMPLES_FAIL))
 
 

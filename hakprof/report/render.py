@@ -1,0 +1,107 @@
+"""Markdown by jinja2: filters and environment. Templates lay out; numbers and sentences come from the model."""
+
+from collections.abc import Callable
+from functools import cache
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hakprof import units
+from hakprof.analysis.statistics import Estimate, Share
+from hakprof.report import markdown
+from hakprof.report.model import DiffReport, Report
+from hakprof.resources import templates_dir
+
+# Few marks, and each with a word beside it.
+_MARKS = {
+    "pass": "✅ pass",
+    "warn": "⚠️ warn",
+    "fail": "🔥 fail",
+    "unknown": "unknown",
+    "critical": "🔥 critical",
+    "better": "✅ better",
+    "worse": "⚠️ worse",
+}
+
+
+def render_markdown(report: Report) -> str:
+    """The report as one Markdown document."""
+    return _tidy(_environment().get_template("report.md.j2").render(report=report))
+
+
+def render_diff_markdown(report: DiffReport) -> str:
+    """The comparison as one Markdown document."""
+    return _tidy(_environment().get_template("diff.md.j2").render(diff=report, comparison=report.comparison))
+
+
+@cache
+def _environment() -> Environment:
+    # Markdown has its own escaping (filters md and code); HTML's would corrupt it.
+    environment = Environment(
+        loader=FileSystemLoader(templates_dir()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701
+    )
+    environment.filters |= {
+        "md": markdown.escape,
+        "code": markdown.code,
+        "block": markdown.block,
+        "mark": lambda word: _MARKS.get(str(word), str(word)),
+        "count": units.count,
+        "si": units.si,
+        "rate": units.rate,
+        "millions": lambda value: units.significant(value / 1e6, digits=4),
+        "size": units.byte_size,
+        "ns": _or_dash(units.nanoseconds),
+        "pct": _or_dash(units.share),
+        "share": share,
+        "points": points,
+        "ratio": ratio,
+        "times": _or_dash(units.ratio),
+        "change": units.signed_percent,
+        "figure": _or_dash(units.significant),
+        "p_value": p_value,
+    }
+    return environment
+
+
+def _tidy(text: str) -> str:
+    """No blank line twice, none at the end, no trailing blanks: what conditional blocks leave behind."""
+    lines: list[str] = []
+    fenced = False
+    for line in (raw.rstrip() for raw in text.splitlines()):
+        fenced ^= line.startswith("```")
+        if line or fenced or (lines and lines[-1]):
+            lines.append(line)
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _or_dash(formatter: Callable[[float], str]) -> Callable[[float | None], str]:
+    """The formatter, with a dash for what is not known."""
+    return lambda value: "—" if value is None else formatter(value)
+
+
+def share(value: Share) -> str:
+    """``12.3 % ±0.4`` with the larger half of a Wilson interval."""
+    return units.share_interval(value.value, value.low, value.high)
+
+
+def ratio(value: Estimate | None) -> str:
+    """``1.23× (1.20–1.26)``; a dash where there is nothing to compare with."""
+    if value is None:
+        return "—"
+    if value.low == value.high:
+        return units.ratio(value.value)
+    low, high = (units.ratio(bound).removesuffix("×") for bound in (value.low, value.high))
+    return f"{units.ratio(value.value)} ({low}–{high})"
+
+
+def points(delta: float) -> str:
+    """A difference of shares in percentage points: ``+1.2``."""
+    return units.signed_percent(delta).removesuffix(" %")
+
+
+def p_value(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

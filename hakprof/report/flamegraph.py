@@ -159,7 +159,8 @@ def _note(omitted: _Omitted, total: int) -> str:
     if not omitted.frames:
         return ""
     part = units.share(omitted.samples / total)
-    return f"left out: {_counted(omitted.frames, 'frame')} narrower than {MIN_WIDTH} px or deeper than {MAX_DEPTH} ({part} of the samples)"
+    what = f"{_counted(omitted.frames, 'frame')} narrower than {MIN_WIDTH} px or deeper than {MAX_DEPTH}"
+    return f"left out: {what} ({part} of the samples)"
 
 
 def _plain(frame: str) -> tuple[str, bool]:

@@ -16,7 +16,9 @@ STRACE = """\
 ------ ----------- ----------- --------- --------- ----------------
 100.00    0.000200          20        10           total
 """
-BENCH = json.dumps({"benchmark": "x", "ops": 1000, "measured_ns": 500_000, "malloc_object": "/lib/a.so"})
+BENCH = json.dumps(
+    {"benchmark": "x", "ops": 1000, "measured_ns": 500_000, "total_malloc_calls": 1100, "malloc_object": "/lib/a.so"}
+)
 
 
 @pytest.fixture
@@ -71,6 +73,7 @@ def test_one_cell_of_each_tool(cell):
     assert read.bench.schema == frames.BENCH
     assert list(read.bench["collector"]) == ["counters", "perf_stat", "strace", "throughput"]
     assert set(read.bench["ops_per_second"]) == {2e6}
+    assert set(read.bench["total_malloc_calls"]) == {1100}
     assert read.counters.row(0, named=True)["per_op"] == 0.5
     assert read.counters.schema == frames.COUNTERS
     mmap = read.syscalls.row(0, named=True)

@@ -29,8 +29,11 @@ BENCH: Schema = CELL_KEY | {
     "startup_ns": pl.Int64,
     "warmup_ns": pl.Int64,
     "wall_ns": pl.Int64,  # the process, seen from outside
-    "malloc_calls": pl.Int64,
+    "malloc_calls": pl.Int64,  # in the measured region
     "free_calls": pl.Int64,
+    "total_malloc_calls": pl.Int64,  # of the whole process: what an allocator's own counters must show
+    "total_free_calls": pl.Int64,
+    "allocator_mode": pl.String,  # "real"; "empty" (no calls) and "null" (an allocator that does nothing) are ceilings
     "threads": pl.Int64,
     "vm_hwm_bytes": pl.Int64,
     "minor_faults": pl.Int64,

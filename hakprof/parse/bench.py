@@ -32,6 +32,8 @@ class BenchLine:
     seed: int | None = None
     malloc_calls: int | None = None
     free_calls: int | None = None
+    total_malloc_calls: int | None = None  # of the whole process, warm-up included
+    total_free_calls: int | None = None
     startup_ns: int | None = None
     warmup_ns: int | None = None
     vm_hwm_bytes: int | None = None
@@ -54,6 +56,8 @@ _INT_KEYS = (
     "seed",
     "malloc_calls",
     "free_calls",
+    "total_malloc_calls",
+    "total_free_calls",
     "startup_ns",
     "warmup_ns",
     "vm_hwm_bytes",

@@ -37,7 +37,7 @@ def test_the_value_decides_and_never_the_percentage():
     assert parsed.warnings == ()
 
 
-# `perf stat -j -d -d` on a machine with a PMU: seven events share four counters, so perf multiplexes and scales.
+# The form of `perf stat -j` with a PMU, where events share counters and perf scales. Composed by hand, not recorded.
 MULTIPLEXED = """\
 # started on Tue Mar  4 10:12:33 2025
 

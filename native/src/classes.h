@@ -20,7 +20,7 @@
 #define HAK_ALIGNED_CLASSES 9u
 #define HAK_CLASSES (HAK_ALIGNED_FIRST + HAK_ALIGNED_CLASSES)
 
-static inline unsigned hak_class_of_tiny(size_t size) { return (unsigned)((size + 15) >> 4); }
+static inline size_t hak_class_of_tiny(size_t size) { return (size + 15) >> 4; }
 
 static inline unsigned hak_class_of_mid(size_t size) {
     const size_t last = size - 1;
@@ -31,7 +31,7 @@ static inline unsigned hak_class_of_mid(size_t size) {
 /* Class of 1 … HAK_MID_MAX bytes; size 0 counts as 1. */
 static inline unsigned hak_class_of(size_t size) {
     if (size > HAK_TINY_MAX) return hak_class_of_mid(size);
-    return size == 0 ? 1u : hak_class_of_tiny(size);
+    return size == 0 ? 1u : (unsigned)hak_class_of_tiny(size);
 }
 
 /* Class of uncoloured power-of-two blocks that hold `size` and honour `alignment` (both ≤ HAK_MID_MAX). */

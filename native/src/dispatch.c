@@ -131,9 +131,10 @@ void *hak_alloc_aligned(size_t alignment, size_t size) {
     if (heap == NULL) return hak_alloc_fallback(alignment, size);
     if (alignment > PTRDIFF_MAX / 2 || size > PTRDIFF_MAX / 2) return hak_out_of_memory();
     hak_stat_size(size);
+    size += size == 0;
     bool zero;
     if (alignment <= HAK_CACHE_LINE && size <= HAK_MID_MAX - HAK_CACHE_LINE)
-        return hak_class_alloc(heap, hak_class_of(hak_round_up(size + (size == 0) + hak_config.header_layout, HAK_CACHE_LINE)));
+        return hak_class_alloc(heap, hak_class_of(hak_round_up(size + hak_config.header_layout, HAK_CACHE_LINE)));
     if (alignment <= HAK_MID_MAX && size <= HAK_MID_MAX && !hak_config.header_layout)
         return hak_class_alloc(heap, hak_class_of_aligned(alignment, size));
     return hak_alloc_large(alignment, size, &zero);

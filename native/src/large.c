@@ -37,7 +37,7 @@ static void *hak_mapping_alloc(size_t alignment, size_t size) {
     if (base == NULL) return NULL;
     char *ptr = base + offset;
     char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
-    if (!hak_registry_insert(slot)) {
+    if (!hak_registry_insert(slot, HAK_REGISTRY_LARGE)) {
         hak_os_unmap(base, bytes);
         return NULL;
     }
@@ -61,7 +61,7 @@ void hak_large_free(void *ptr, hak_code_t code) {
     }
     char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
     hak_map_set(slot, 1, HAK_CODE_FOREIGN);
-    hak_registry_remove(slot);
+    hak_registry_remove(slot, HAK_REGISTRY_LARGE);
     hak_os_unmap(hak_large_of(ptr)->base, hak_large_of(ptr)->bytes);
 }
 
@@ -75,12 +75,12 @@ size_t hak_large_usable(const void *ptr, hak_code_t code) {
 static char *hak_mapping_move(hak_large_t large, size_t bytes) {
     char *target = hak_os_map_aligned(bytes, HAK_SLOT_BYTES);
     if (target == NULL) return NULL;
-    if (!hak_registry_insert(target)) {
+    if (!hak_registry_insert(target, HAK_REGISTRY_LARGE)) {
         hak_os_unmap(target, bytes);
         return NULL;
     }
     if (!hak_os_move(large.base, large.bytes, target, bytes)) {
-        hak_registry_remove(target);
+        hak_registry_remove(target, HAK_REGISTRY_LARGE);
         hak_os_unmap(target, bytes);
         return NULL;
     }
@@ -99,12 +99,12 @@ void *hak_large_resize(void *ptr, hak_code_t code, size_t size) {
     char *base = hak_os_resize(large.base, large.bytes, bytes);
     if (base == NULL) {
         hak_map_set(large.base, 1, HAK_CODE_FOREIGN);
-        hak_registry_remove(large.base);
+        hak_registry_remove(large.base, HAK_REGISTRY_LARGE);
         base = hak_mapping_move(large, bytes);
     }
     if (base == NULL) {
         hak_map_set(large.base, 1, HAK_CODE_LARGE);
-        hak_registry_insert(large.base);
+        hak_registry_insert(large.base, HAK_REGISTRY_LARGE);
         return NULL;
     }
     hak_large_of(base + offset)->base = base;

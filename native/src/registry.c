@@ -7,8 +7,8 @@
 #define HAK_REGISTRY_FIRST_BITS 12u
 #define HAK_REGISTRY_GONE ((uintptr_t)1)
 
-/* Open addressing, linear probing. Readers take no lock, so a table that was outgrown is kept: its size is at most that
- * of its successor. */
+/* Open addressing, linear probing; a key is an address with the kind in its low bits. Readers take no lock, so a table that
+ * was outgrown is kept: its size is at most that of its successor. */
 typedef struct {
     size_t mask;
     size_t filled; /* keys and tombstones */
@@ -62,10 +62,10 @@ static hak_registry_t *hak_registry_with_room(void) {
     return table;
 }
 
-bool hak_registry_insert(const void *address) {
+bool hak_registry_insert(const void *address, hak_registry_kind_t kind) {
     hak_lock_acquire(&hak_lock_registry);
     hak_registry_t *table = hak_registry_with_room();
-    if (table != NULL) hak_registry_put(table, (uintptr_t)address);
+    if (table != NULL) hak_registry_put(table, (uintptr_t)address | kind);
     hak_lock_release(&hak_lock_registry);
     return table != NULL;
 }
@@ -81,18 +81,19 @@ static void hak_registry_clear(hak_registry_t *table, size_t at) {
     }
 }
 
-void hak_registry_remove(const void *address) {
+void hak_registry_remove(const void *address, hak_registry_kind_t kind) {
+    const uintptr_t key = (uintptr_t)address | kind;
     hak_lock_acquire(&hak_lock_registry);
     hak_registry_t *table = hak_registry;
-    size_t at = hak_registry_hash((uintptr_t)address);
-    while (table->keys[at & table->mask] != (uintptr_t)address && table->keys[at & table->mask] != 0) at++;
+    size_t at = hak_registry_hash(key);
+    while (table->keys[at & table->mask] != key && table->keys[at & table->mask] != 0) at++;
     if (table->keys[at & table->mask] != 0) hak_registry_clear(table, at);
     hak_lock_release(&hak_lock_registry);
 }
 
 hak_code_t hak_registry_lookup(const void *ptr) {
     const hak_superslab_t *superslab = hak_superslab_of(ptr);
-    if (hak_registry_contains((uintptr_t)superslab)) return hak_superslab_code(superslab, ptr);
-    if (hak_registry_contains((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1))) return HAK_CODE_LARGE;
+    if (hak_registry_contains((uintptr_t)superslab | HAK_REGISTRY_SUPERSLAB)) return hak_superslab_code(superslab, ptr);
+    if (hak_registry_contains(((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1)) | HAK_REGISTRY_LARGE)) return HAK_CODE_LARGE;
     return HAK_CODE_FOREIGN;
 }

@@ -8,9 +8,11 @@
 #include "base.h"
 #include "map.h"
 
+typedef enum { HAK_REGISTRY_SUPERSLAB = 0, HAK_REGISTRY_LARGE = 2 } hak_registry_kind_t;
+
 /* `address` is a multiple of a slot. False without memory. */
-bool hak_registry_insert(const void *address);
-void hak_registry_remove(const void *address);
+bool hak_registry_insert(const void *address, hak_registry_kind_t kind);
+void hak_registry_remove(const void *address, hak_registry_kind_t kind);
 /* The code of any pointer: one or two probes. */
 hak_code_t hak_registry_lookup(const void *ptr);
 

@@ -48,12 +48,22 @@ static void hak_pool_list_empty(hak_slab_t *slab) {
     hak_pool_empty[slab->cls] = slab;
 }
 
+/* Each slot of a free slab stands for itself again. */
+static void hak_pool_dissolve(hak_slab_t *slab) {
+    hak_superslab_t *superslab = hak_superslab_of(slab);
+    const unsigned first = (unsigned)(slab - superslab->slabs);
+    for (unsigned slot = first; slot < first + slab->slots; slot++) {
+        superslab->head[slot] = (uint8_t)slot;
+        superslab->slabs[slot].state = HAK_SLAB_UNUSED;
+    }
+}
+
 static void hak_pool_unlist_empty(hak_slab_t *slab) {
     if (slab->state != HAK_SLAB_EMPTY) return;
-    slab->state = HAK_SLAB_UNUSED;
     if (slab->prev != NULL) slab->prev->next = slab->next;
     else hak_pool_empty[slab->cls] = slab->next;
     if (slab->next != NULL) slab->next->prev = slab->prev;
+    hak_pool_dissolve(slab);
 }
 
 /* Forgets that slots in `mask` are EMPTY slabs of some class: they serve something else now, or lost their memory. */
@@ -219,7 +229,7 @@ void shared_pool_release_slab(hak_slab_t *slab) {
 
 void shared_pool_release_span(hak_slab_t *slab) {
     hak_lock_acquire(&hak_lock_shared_pool);
-    slab->state = HAK_SLAB_UNUSED;
+    hak_pool_dissolve(slab);
     hak_pool_unclaim(slab);
     hak_lock_release(&hak_lock_shared_pool);
 }

@@ -51,7 +51,7 @@ hak_superslab_t *superslab_create(void) {
     superslab->prev = superslab->next = NULL;
     superslab->listed = 0;
     for (unsigned slot = 0; slot < HAK_SLOTS; slot++) superslab->codes[slot] = HAK_CODE_RELEASED;
-    if (!hak_registry_insert(superslab)) {
+    if (!hak_registry_insert(superslab, HAK_REGISTRY_SUPERSLAB)) {
         page_arena_release(superslab);
         return NULL;
     }
@@ -62,7 +62,7 @@ hak_superslab_t *superslab_create(void) {
 
 void superslab_release(hak_superslab_t *superslab) {
     hak_map_set(superslab, HAK_SLOTS, HAK_CODE_FOREIGN);
-    hak_registry_remove(superslab);
+    hak_registry_remove(superslab, HAK_REGISTRY_SUPERSLAB);
     hak_stat_global(superslabs_released, 1);
     page_arena_release(superslab);
 }

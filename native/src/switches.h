@@ -50,7 +50,7 @@
 #define HAK_REUSE_SLABS 1
 #endif
 
-/* Export malloc, free and their kin. 0 = the same functions are named hak_malloc, hak_free, …, so that a program may
+/* Export malloc, free and their kin. 0 = the same functions are named hakmem_malloc, hakmem_free, …, so that a program may
  * hold both hakmem and a sanitizer's allocator (the C tests do). */
 #ifndef HAK_INTERPOSE
 #define HAK_INTERPOSE 1

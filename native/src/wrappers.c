@@ -10,7 +10,7 @@
 #if HAK_INTERPOSE
 #define HAK_NAME(name) name
 #else
-#define HAK_NAME(name) hak_##name
+#define HAK_NAME(name) hakmem_##name
 #endif
 
 /* The historical guards: re-entrance depth and four global flags on each call. They change nothing but the time. */

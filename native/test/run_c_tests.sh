@@ -1,0 +1,32 @@
+#!/bin/sh
+# The C tests in every build and configuration that changes what they run through.
+set -eu
+cd "$1"
+
+run() {
+    echo "== $*"
+    if ! timeout 300 env "$@" >out.log 2>err.log; then
+        cat out.log err.log
+        echo "failed: $*"
+        exit 1
+    fi
+}
+
+for seed in 1 2; do
+    run ./test_stress_address 4 40000 $seed
+    run ./test_stress_thread 3 20000 $seed
+    run ./test_stress_interposed 4 200000 $seed
+done
+run ./test_stress_header 3 20000 3
+run ./test_stress_registry 3 20000 3
+run ./test_api_address
+run ./test_api_thread light
+run ./test_api_interposed
+for setting in HAKMEM_CLASSIFY=header HAKMEM_CLASSIFY=registry HAKMEM_FLAT_MAP=0 HAKMEM_FORCE_LIBC_ALLOC=1 \
+    HAKMEM_TINY_FAST_CAP=1 HAKMEM_TINY_REFILL_COUNT_HOT=3 HAKMEM_TINY_SLL_DRAIN_INTERVAL=5 HAKMEM_RETAIN_MB=0; do
+    run $setting ./test_stress_address 4 20000 4
+done
+run HAKMEM_CLASSIFY=header HAKMEM_MINCORE=always ./test_stress_address 2 8000 5
+run HAKMEM_CLASSIFY=header ./test_api_address
+run HAKMEM_FLAT_MAP=0 ./test_api_address
+echo "C tests: passed"

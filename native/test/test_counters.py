@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""The instrumented flavour's counters and traces, and what each environment variable does.
+
+    python3 test/test_counters.py INSTRUMENTED-BUILD-FOLDER"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+BUILD = Path(sys.argv[1]).resolve()
+LIBRARY = BUILD / "lib/libhakmem.so"
+WORKLOADS = {
+    "small": ("random_mixed", "--ops", "50000", "--size", "128"),
+    "mixed": ("random_mixed", "--ops", "50000"),
+    "toggle": ("random_mixed", "--ops", "50000", "--mode", "toggle"),
+    "larson": ("larson", "--ops", "60000", "--threads", "3", "--rounds", "5"),
+    "mid": ("mid_large_mt", "--ops", "20000"),
+    "large": ("random_mixed", "--ops", "2000", "--size", "20000:3000000", "--ws", "50", "--warmup", "0"),
+}
+SETTINGS = (
+    {},
+    {"HAKMEM_CLASSIFY": "header"},
+    {"HAKMEM_CLASSIFY": "registry"},
+    {"HAKMEM_FLAT_MAP": "0"},
+    {"HAKMEM_SIZE_HIST": "1"},
+    {"HAKMEM_TINY_FAST_CAP": "2", "HAKMEM_TINY_SLL_DRAIN_INTERVAL": "3"},
+    {"HAKMEM_TINY_REFILL_COUNT_HOT": "1"},
+    {"HAKMEM_RETAIN_MB": "0"},
+)
+
+
+def run(command: tuple[str, ...], *, direct: bool = False, **settings: str) -> tuple[dict, dict, str]:
+    """Benchmark's line, counters, stderr."""
+    with tempfile.TemporaryDirectory() as folder:
+        stats = Path(folder, "stats.json")
+        environment = {**os.environ, "HAKMEM_STATS_FILE": str(stats), **settings}
+        if not direct:
+            environment["LD_PRELOAD"] = str(LIBRARY)
+        arguments = [str(BUILD / "bin" / (command[0] + ("_hakmem" if direct else ""))), *command[1:]]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), json.loads(stats.read_text()), done.stderr
+
+
+class Counters(unittest.TestCase):
+    def test_calls_are_exact_in_every_workload_and_setting(self) -> None:
+        for name, command in WORKLOADS.items():
+            for settings in SETTINGS:
+                with self.subTest(workload=name, settings=settings):
+                    told, counted, errors = run(command, **settings)
+                    self.assertEqual(counted["calls"]["malloc"], told["total_malloc_calls"])
+                    self.assertEqual(counted["calls"]["free"] - counted["free_routes"]["null"] - self.libc_frees(counted),
+                                     told["total_free_calls"])  # fmt: skip
+                    self.assertEqual(errors, "")
+                    self.assertEqual((counted["schema"], counted["flavour"]), (1, "instrumented"))
+
+    @staticmethod
+    def libc_frees(counted: dict) -> int:
+        """Thread stacks' tables, which libc allocates by calloc and frees."""
+        return sum(counted["free_routes"].values()) - counted["free_routes"]["null"] - counted["calls"]["malloc"]
+
+    def test_every_block_is_freed_and_none_invented(self) -> None:
+        for command in WORKLOADS.values():
+            _, counted, _ = run(command, direct=True)
+            allocated = sum(counted["alloc_routes"].values())
+            freed = sum(counted["free_routes"].values()) - counted["free_routes"]["null"]
+            self.assertLessEqual(freed, allocated)
+            self.assertGreaterEqual(freed, allocated - counted["calls"]["calloc"])
+
+    def test_each_way_to_classify_takes_all_tiny_frees(self) -> None:
+        ways = {"map": "map_fast", "header": "header_fast", "registry": "ss_hit"}
+        for setting, route in ways.items():
+            told, counted, _ = run(WORKLOADS["small"], HAKMEM_CLASSIFY=setting)
+            self.assertEqual(counted["free_routes"][route], told["total_free_calls"], setting)
+            others = [value for key, value in counted["free_routes"].items() if key != route]
+            self.assertEqual(sum(others), 0, counted["free_routes"])
+
+    def test_without_the_flat_map_the_registry_answers(self) -> None:
+        told, counted, _ = run(WORKLOADS["small"], HAKMEM_FLAT_MAP="0")
+        self.assertEqual(counted["free_routes"]["ss_hit"], told["total_free_calls"])
+
+    def test_mincore_once_for_each_free_always_rarely_hybrid_never_none(self) -> None:
+        calls = {}
+        for word in ("always", "hybrid", "none"):
+            told, counted, _ = run(WORKLOADS["small"], HAKMEM_CLASSIFY="header", HAKMEM_MINCORE=word)
+            calls[word] = counted["os"]["mincore"] / told["total_free_calls"]
+        self.assertEqual((calls["always"], calls["none"]), (1.0, 0.0))
+        self.assertLess(calls["hybrid"], 0.1)
+
+    @unittest.skipUnless(shutil.which("strace"), "strace is not installed")
+    def test_strace_sees_the_mincore_calls(self) -> None:
+        command = [str(BUILD / "bin/random_mixed"), "--ops", "500", "--warmup", "0", "--ws", "100", "--size", "128"]
+        setting = ["-E", f"LD_PRELOAD={LIBRARY}", "-E", "HAKMEM_CLASSIFY=header", "-E", "HAKMEM_MINCORE=always"]
+        done = subprocess.run(["strace", "-f", "-e", "trace=mincore", *setting, *command], capture_output=True, text=True, check=False)
+        if "ptrace" in done.stderr and done.returncode != 0:
+            self.skipTest("ptrace is not permitted")
+        self.assertGreaterEqual(done.stderr.count("mincore("), 600)
+
+    def test_libc_forced_moves_no_counter(self) -> None:
+        told, counted, _ = run(WORKLOADS["mixed"], HAKMEM_FORCE_LIBC_ALLOC="1")
+        self.assertEqual(told["malloc_object"], str(LIBRARY))
+        for group in ("calls", "alloc_routes", "free_routes", "stages", "superslabs", "front", "fallback"):
+            self.assertEqual(set(counted[group].values()), {0}, group)
+
+    def test_histogram_counts_each_request_in_its_group(self) -> None:
+        for size, group in ((8, "C0"), (9, "C1"), (16, "C1"), (128, "C4"), (1024, "C7"), (1025, "mid"), (40000, "large")):
+            told, counted, _ = run(
+                ("random_mixed", "--ops", "1000", "--ws", "64", "--size", str(size)), direct=True, HAKMEM_SIZE_HIST="1"
+            )
+            self.assertEqual(counted["size_histogram"][group], told["total_malloc_calls"], (size, counted["size_histogram"]))
+        _, counted, _ = run(WORKLOADS["small"])
+        self.assertNotIn("size_histogram", counted)
+
+    def test_route_trace_prints_as_many_lines_as_asked(self) -> None:
+        for wanted, lines in (("1", 1000), ("25", 25)):
+            _, _, errors = run(WORKLOADS["small"], HAKMEM_FREE_ROUTE_TRACE=wanted)
+            self.assertEqual(errors.count("\n"), lines)
+            self.assertRegex(errors, r"^(\[FREE_ROUTE\] map_fast ptr=0x[0-9a-f]+\n)+$")
+        with tempfile.TemporaryDirectory() as folder:
+            trace = Path(folder, "trace")
+            _, _, errors = run(WORKLOADS["small"], HAKMEM_FREE_ROUTE_TRACE="10", HAKMEM_FREE_ROUTE_TRACE_FILE=str(trace))
+            self.assertEqual((errors, trace.read_text().count("\n")), ("", 10))
+
+    def test_refill_count_and_fast_cap_do_what_they_say(self) -> None:
+        _, few, _ = run(WORKLOADS["small"], HAKMEM_TINY_REFILL_COUNT_HOT="4")
+        _, many, _ = run(WORKLOADS["small"], HAKMEM_TINY_REFILL_COUNT_HOT="128")
+        self.assertEqual(few["front"]["refill_blocks"] // few["front"]["refills"], 4)
+        self.assertGreater(many["front"]["refill_blocks"] / many["front"]["refills"], 60)
+        churn = ("random_mixed", "--ops", "50000", "--mode", "toggle")
+        _, quiet, _ = run(churn)
+        _, drained, _ = run(churn, HAKMEM_TINY_SLL_DRAIN_INTERVAL="1", HAKMEM_TINY_FAST_CAP="1")
+        self.assertGreater(drained["front"]["drain_blocks"], quiet["front"]["drain_blocks"])
+
+    def test_pool_stages_add_up(self) -> None:
+        for name in ("mixed", "larson", "mid"):
+            _, counted, _ = run(WORKLOADS[name])
+            slabs = counted["slabs"]
+            self.assertEqual(sum(counted["stages"].values()), slabs["acquired"])
+            self.assertGreaterEqual(slabs["acquired"], slabs["released"])
+            self.assertEqual(counted["stages"]["stage3"], counted["superslabs"]["created"])
+            live = counted["superslabs"]["created"] - counted["superslabs"]["released"]
+            self.assertEqual(live, counted["superslabs"]["live"])
+        _, counted, _ = run(("larson", "--ops", "300000", "--threads", "2", "--rounds", "1"))
+        self.assertGreater(counted["stages"]["stage1"], 0)
+
+    def test_nothing_is_retained_when_told_so(self) -> None:
+        _, kept, _ = run(WORKLOADS["mid"])
+        _, dropped, _ = run(WORKLOADS["mid"], HAKMEM_RETAIN_MB="0")
+        self.assertGreater(dropped["os"]["madvise"] + dropped["os"]["munmap"], kept["os"]["madvise"] + kept["os"]["munmap"])
+
+    def test_statistics_are_written_on_a_fatal_signal(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "HAKMEM_STATS_FILE": str(Path(folder, "stats.%p.json"))}
+            code = "import os, signal; x = [str(i) for i in range(10000)]; os.kill(os.getpid(), signal.SIGSEGV)"
+            done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, -signal.SIGSEGV)
+            self.assertRegex(done.stderr, r"\[hakmem\] fatal signal 11 \(SIGSEGV\) at address 0x[0-9a-f]+ build \S+ instrumented")
+            (written,) = Path(folder).iterdir()
+            self.assertGreater(json.loads(written.read_text())["alloc_routes"]["front_hit"], 0)
+
+    def test_programs_keep_their_own_signal_handlers(self) -> None:
+        code = "import faulthandler, os, signal; faulthandler.enable(); os.kill(os.getpid(), signal.SIGABRT)"
+        for setting in ({}, {"HAKMEM_SIGNAL_HANDLER": "0"}):
+            environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), **setting}
+            done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+            self.assertIn("Fatal Python error", done.stderr)
+            self.assertEqual(done.returncode, -signal.SIGABRT)
+        environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "HAKMEM_SIGNAL_HANDLER": "0"}
+        done = subprocess.run(["sh", "-c", "kill -SEGV $$"], env=environment, capture_output=True, text=True, check=False)
+        self.assertNotIn("[hakmem]", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

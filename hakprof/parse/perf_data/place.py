@@ -1,0 +1,176 @@
+"""Placing aggregated samples: thread names, mappings, and call chains with their own mappings."""
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from hakprof.parse.perf_data.aggregate import SampleTable, ranges
+from hakprof.parse.perf_data.format import (
+    CONTEXT_KERNEL,
+    CONTEXT_MAX,
+    CONTEXT_USER,
+    CONTEXT_USER_DEFERRED,
+    CPUMODE_KERNEL,
+    CPUMODE_USER,
+    RECORD_NAMES,
+    EventAttr,
+    Record,
+)
+from hakprof.parse.perf_data.header import Header, describe_events
+from hakprof.parse.perf_data.names import is_time_event
+from hakprof.parse.perf_data.processes import ProcessHistory
+from hakprof.parse.perf_data.profile import MAPPING_SCHEMA, SAMPLE_SCHEMA, PerfEvent, PerfProfile, Stacks
+from hakprof.parse.perf_data.records import RecordCollector
+from hakprof.parse.perf_data.walk import Indices, Words
+
+_MODE_OTHER = 0
+
+
+def place_samples(
+    table: SampleTable,
+    chains: tuple[Words, Indices, Words],
+    history: ProcessHistory,
+    header: Header,
+    records: RecordCollector,
+    *,
+    warnings: tuple[str, ...],
+    truncated: bool,
+) -> PerfProfile:
+    """The profile of a recording from its aggregated samples, distinct chains, process history and header."""
+    stack_id, stacks = _stacks(table, chains, history)
+    notes = header.notes
+    counts = {RECORD_NAMES.get(kind, f"UNKNOWN({kind})"): n for kind, n in sorted(records.counts.items()) if n}
+    return PerfProfile(
+        events=_events(header.attrs, describe_events(header.attrs, notes)),
+        samples=_samples(table, stack_id, history),
+        stacks=stacks,
+        mappings=_mappings(history, notes.build_ids),
+        comms=history.comm_names(),
+        build_ids=dict(sorted(notes.build_ids.items())),
+        record_counts={"TOTAL": sum(counts.values()), **counts},
+        lost_records=records.lost_records,
+        lost_samples=records.lost_samples,
+        throttled=records.counts[Record.THROTTLE],
+        unthrottled=records.counts[Record.UNTHROTTLE],
+        hostname=notes.hostname,
+        os_release=notes.os_release,
+        perf_version=notes.perf_version,
+        arch=notes.arch,
+        cpu_count=notes.cpu_count,
+        command_line=notes.command_line,
+        warnings=warnings,
+        truncated=truncated,
+    )
+
+
+def _events(attrs: tuple[EventAttr, ...], names: tuple[str, ...]) -> tuple[PerfEvent, ...]:
+    return tuple(
+        PerfEvent(
+            index=index,
+            name=name,
+            type=attr.type,
+            config=attr.config,
+            frequency_hz=attr.period_or_frequency if attr.uses_frequency else None,
+            period=None if attr.uses_frequency else attr.period_or_frequency,
+            is_time=is_time_event(attr.type, attr.config),
+        )
+        for index, (attr, name) in enumerate(zip(attrs, names, strict=True))
+    )
+
+
+def _samples(table: SampleTable, stack_id: Words, history: ProcessHistory) -> pl.DataFrame:
+    comms = [history.comm(tid, time) for tid, time in zip(table.tid.tolist(), table.first.tolist(), strict=True)]
+    frame = pl.DataFrame(
+        {
+            "event": table.event,
+            "pid": table.pid,
+            "tid": table.tid,
+            "comm": comms,
+            "cpumode": table.cpumode,
+            "ip": table.ip,
+            "mapping": history.resolve(table.pid, table.cpumode, table.ip, table.first),
+            "stack_id": stack_id,
+            "count": table.count,
+            "period": table.period,
+            "first_ns": table.first,
+            "last_ns": table.last,
+        },
+        schema=SAMPLE_SCHEMA,
+    )
+    return frame.sort("event", "pid", "tid", "first_ns", "cpumode", "ip", "stack_id", "last_ns")
+
+
+def _mappings(history: ProcessHistory, build_ids: dict[str, str]) -> pl.DataFrame:
+    rows = history.mappings
+    return pl.DataFrame(
+        {
+            "pid": [r.pid for r in rows],
+            "start": [r.start for r in rows],
+            "end": [r.end for r in rows],
+            "file_offset": [r.file_offset for r in rows],
+            "path": [r.path for r in rows],
+            "build_id": [r.build_id or build_ids.get(r.path) for r in rows],
+            "since_ns": [r.since for r in rows],
+            "until_ns": [r.until for r in rows],
+            "is_executable": [r.path in history.executables for r in rows],
+        },
+        schema=MAPPING_SCHEMA,
+    )
+
+
+def _stacks(table: SampleTable, chains: tuple[Words, Indices, Words], history: ProcessHistory) -> tuple[Words, Stacks]:
+    """A dense stack id for each row of the table, and the chains themselves.
+
+    The same addresses mean different code in different processes, so a stack is a chain in one process between
+    two changes of its mappings.
+    """
+    hashes, offsets, words = chains
+    with_chain = np.flatnonzero(table.stack)
+    pid, first, stack = table.pid[with_chain], table.first[with_chain], table.stack[with_chain]
+    epoch = np.array(
+        [history.map_epoch(p, t) for p, t in zip(pid.tolist(), first.tolist(), strict=True)], dtype=np.int64
+    )
+    order = np.lexsort((first, stack, epoch, pid))
+    differs = np.ones(order.size, dtype=np.bool_)
+    if order.size:
+        differs[1:] = False
+        for column in (stack, epoch, pid):
+            differs[1:] |= column[order][1:] != column[order][:-1]
+    stack_id = np.zeros(table.key.size, dtype=np.uint64)
+    stack_id[with_chain[order]] = np.cumsum(differs)
+    heads = order[differs]
+    source = np.searchsorted(hashes, stack[heads])
+    starts = offsets[source]
+    lengths = offsets[source + 1] - starts
+    owner = np.repeat(np.arange(heads.size), lengths)
+    return stack_id, _place_chains(words[ranges(starts, lengths)], owner, pid[heads], first[heads], history)
+
+
+def _place_chains(
+    words: Words, owner: Indices, pid: npt.NDArray[np.int32], time: Words, history: ProcessHistory
+) -> Stacks:
+    """Drops the context markers from chains, keeping what they say about the addresses after them."""
+    is_marker = words >= np.uint64(CONTEXT_MAX)
+    index = np.arange(words.size, dtype=np.int64)
+    first_of_chain = np.ones(words.size, dtype=np.bool_)
+    first_of_chain[1:] = owner[1:] != owner[:-1]
+    starts_context = is_marker | first_of_chain
+    context_at = np.maximum.accumulate(np.where(starts_context, index, 0)) if words.size else index
+    context = words[context_at]
+    mode = np.full(words.size, _MODE_OTHER, dtype=np.uint8)
+    mode[context == np.uint64(CONTEXT_KERNEL)] = CPUMODE_KERNEL
+    mode[(context == np.uint64(CONTEXT_USER)) | (context == np.uint64(CONTEXT_USER_DEFERRED))] = CPUMODE_USER
+    unmarked = ~is_marker[context_at] if words.size else is_marker
+    mode[unmarked] = np.where(words[unmarked] >> np.uint64(63), CPUMODE_KERNEL, CPUMODE_USER)
+    follows_marker = np.zeros(words.size, dtype=np.bool_)
+    follows_marker[1:] = is_marker[:-1]
+    keep = ~is_marker
+    address, who, mode = words[keep], owner[keep], mode[keep]
+    counts = np.bincount(who, minlength=pid.size)
+    return Stacks(
+        offsets=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        address=address,
+        kernel=mode == CPUMODE_KERNEL,
+        exact=(follows_marker | first_of_chain)[keep],
+        mapping=history.resolve(pid[who], mode, address, time[who]),
+    )

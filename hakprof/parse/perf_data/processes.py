@@ -1,0 +1,251 @@
+"""Which program, thread name and mapping a sample belongs to, as of its time.
+
+The records that say so (COMM, FORK, MMAP) are few; they are gathered while samples are added up and replayed afterwards
+in order of time, as perf does. Only a thread that changed in the middle of one of its rows needs a second look.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hakprof.parse.perf_data.format import CPUMODE_KERNEL, CPUMODE_USER
+from hakprof.parse.perf_data.walk import Indices, Words
+
+KERNEL_PID = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CommEvent:
+    """A thread took a name; ``is_exec`` when by starting another program."""
+
+    pid: int
+    tid: int
+    comm: str
+    is_exec: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForkEvent:
+    """A thread or process began; ``copies_maps`` unless perf will list its mappings itself."""
+
+    pid: int
+    parent_pid: int
+    tid: int
+    parent_tid: int
+    copies_maps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MapEvent:
+    """Executable memory was mapped at [start, end)."""
+
+    pid: int
+    start: int
+    end: int
+    file_offset: int
+    path: str
+    build_id: str | None
+
+
+ProcessEvent = CommEvent | ForkEvent | MapEvent
+
+
+@dataclass(slots=True)
+class Mapping:
+    """A stretch of a process's memory and the time [since, until) in which it was there."""
+
+    pid: int
+    start: int
+    end: int
+    file_offset: int
+    path: str
+    build_id: str | None
+    since: int
+    until: int | None = None
+
+
+@dataclass(slots=True)
+class _Space:
+    """The open mappings of one process, ascending and disjoint, and the times at which any was replaced."""
+
+    starts: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    changes: list[int] = field(default_factory=list)
+
+
+class ProcessHistory:
+    """Names and mappings over time, from events in order of time."""
+
+    def __init__(self, events: list[tuple[int, ProcessEvent]]) -> None:
+        self.mappings: list[Mapping] = []
+        self.executables: set[str] = set()
+        self._spaces: dict[int, _Space] = defaultdict(_Space)
+        self._comm_times: dict[int, list[int]] = defaultdict(list)
+        self._comms: dict[int, list[str]] = defaultdict(list)
+        self._fresh: set[int] = set()
+        self._by_pid: dict[int, list[int]] = defaultdict(list)
+        for time, event in sorted(events, key=lambda pair: pair[0]):
+            if isinstance(event, CommEvent):
+                self._take_comm(time, event)
+            elif isinstance(event, ForkEvent):
+                self._take_fork(time, event)
+            else:
+                self._take_map(time, event)
+
+    def comm(self, tid: int, time: int) -> str:
+        """The thread's name at that time; perf's own stand-in when none was recorded."""
+        at = bisect_right(self._comm_times.get(tid, []), time)
+        if at:
+            return self._comms[tid][at - 1]
+        return "swapper" if tid == 0 else f":{tid}"
+
+    def changes(self, pid: int, tid: int) -> list[int]:
+        """Times, ascending, at which the thread's name or a mapping of its process was replaced."""
+        space = self._spaces.get(pid)
+        return sorted({*self._comm_times.get(tid, []), *(space.changes if space else [])})
+
+    def map_epoch(self, pid: int, time: int) -> int:
+        """How many times mappings of the process had been replaced by then."""
+        space = self._spaces.get(pid)
+        return bisect_right(space.changes, time) if space else 0
+
+    def comm_names(self) -> dict[int, tuple[str, ...]]:
+        """Every name that each thread had, in order of time."""
+        return {tid: tuple(names) for tid, names in sorted(self._comms.items())}
+
+    def resolve(
+        self, pid: npt.NDArray[np.int32], mode: npt.NDArray[np.uint8], address: Words, time: Words
+    ) -> npt.NDArray[np.int32]:
+        """Index into ``mappings`` of the one that holds each address at that time; -1 for none."""
+        result = np.full(address.size, -1, dtype=np.int32)
+        is_user = mode == CPUMODE_USER
+        owner = np.where(mode == CPUMODE_KERNEL, KERNEL_PID, pid)
+        order = np.argsort(owner, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+            if not part.size:
+                continue
+            process = int(owner[part[0]])
+            if process != KERNEL_PID:
+                part = part[is_user[part]]
+            self._resolve_process(process, part, address, time, result)
+        return result
+
+    def _resolve_process(
+        self, pid: int, part: Indices, address: Words, time: Words, result: npt.NDArray[np.int32]
+    ) -> None:
+        rows = self._rows_of(pid)
+        if not rows or not part.size:
+            return
+        changes = np.array(self._spaces[pid].changes, dtype=np.uint64)
+        epochs = np.searchsorted(changes, time[part], side="right")
+        for epoch in np.unique(epochs):
+            begin = int(changes[epoch - 1]) if epoch else 0
+            end = int(changes[epoch]) if epoch < changes.size else None
+            present = [
+                r
+                for r in rows
+                if (end is None or self.mappings[r].since < end)
+                and (self.mappings[r].until is None or (self.mappings[r].until or 0) > begin)
+            ]
+            if not present:
+                continue
+            present.sort(key=lambda r: self.mappings[r].start)
+            starts = np.array([self.mappings[r].start for r in present], dtype=np.uint64)
+            ends = np.array([self.mappings[r].end for r in present], dtype=np.uint64)
+            chosen = part[epochs == epoch]
+            slot = np.searchsorted(starts, address[chosen], side="right") - 1
+            inside = (slot >= 0) & (address[chosen] < ends[slot])
+            result[chosen[inside]] = np.array(present, dtype=np.int32)[slot[inside]]
+
+    def _rows_of(self, pid: int) -> list[int]:
+        if pid not in self._spaces:
+            return []
+        if not self._by_pid:
+            for index, row in enumerate(self.mappings):
+                self._by_pid[row.pid].append(index)
+        return self._by_pid[pid]
+
+    def _take_comm(self, time: int, event: CommEvent) -> None:
+        self._name(event.tid, time, event.comm)
+        if event.is_exec:
+            self._clear(event.pid, time)
+            self._fresh.add(event.pid)
+
+    def _take_fork(self, time: int, event: ForkEvent) -> None:
+        parent_names = self._comms.get(event.parent_tid)
+        if parent_names:
+            self._name(event.tid, time, parent_names[-1])
+        if event.pid == event.parent_pid or not event.copies_maps:
+            return
+        self._clear(event.pid, time)
+        for index in list(self._spaces[event.parent_pid].rows) if event.parent_pid in self._spaces else []:
+            row = self.mappings[index]
+            self._open(Mapping(event.pid, row.start, row.end, row.file_offset, row.path, row.build_id, time))
+
+    def _take_map(self, time: int, event: MapEvent) -> None:
+        if event.end <= event.start:
+            return
+        if event.pid in self._fresh or (event.pid != KERNEL_PID and event.pid not in self._spaces):
+            # The first file mapped after an exec is the program itself.
+            self._fresh.discard(event.pid)
+            self.executables.add(event.path)
+        self._cut(event, time)
+        self._open(Mapping(event.pid, event.start, event.end, event.file_offset, event.path, event.build_id, time))
+
+    def _name(self, tid: int, time: int, comm: str) -> None:
+        times, names = self._comm_times[tid], self._comms[tid]
+        if names and names[-1] == comm:
+            return
+        if times and times[-1] == time:
+            names[-1] = comm
+            return
+        times.append(time)
+        names.append(comm)
+
+    def _clear(self, pid: int, time: int) -> None:
+        """Ends all mappings of a process."""
+        space = self._spaces[pid]
+        for index in space.rows:
+            self.mappings[index].until = time
+        if space.rows:
+            self._changed(space, time)
+        space.starts.clear()
+        space.rows.clear()
+
+    def _cut(self, event: MapEvent, time: int) -> None:
+        """Ends what the new mapping covers; parts that stick out on either side live on."""
+        space = self._spaces[event.pid]
+        first = max(bisect_right(space.starts, event.start) - 1, 0)
+        last = bisect_left(space.starts, event.end)
+        covered = [i for i in space.rows[first:last] if self.mappings[i].end > event.start]
+        if not covered:
+            return
+        rest = []
+        for index in covered:
+            row = self.mappings[index]
+            row.until = time
+            if row.start < event.start:
+                rest.append((row.start, event.start, row.file_offset, row))
+            if row.end > event.end:
+                rest.append((event.end, row.end, row.file_offset + event.end - row.start, row))
+        gone = set(covered)
+        space.rows = [i for i in space.rows if i not in gone]
+        space.starts = [self.mappings[i].start for i in space.rows]
+        self._changed(space, time)
+        for start, end, offset, row in rest:
+            self._open(Mapping(row.pid, start, end, offset, row.path, row.build_id, time))
+
+    def _open(self, row: Mapping) -> None:
+        space = self._spaces[row.pid]
+        at = bisect_left(space.starts, row.start)
+        space.starts.insert(at, row.start)
+        space.rows.insert(at, len(self.mappings))
+        self.mappings.append(row)
+
+    @staticmethod
+    def _changed(space: _Space, time: int) -> None:
+        if not space.changes or space.changes[-1] != time:
+            space.changes.append(time)

@@ -332,7 +332,7 @@ def healthy(scale: float = 1.0) -> RunBuilder:
         builder.traced({"mmap": (30, 0.0003, 0.001), "futex": (36, 0.002, 0.003)}, workload)
         builder.traced({"mmap": (40, 0.0004, 0.001), "brk": (12, 0.0001, 0.0002)}, workload, "system")
         builder.perf_stat({"page-faults": 0.0001, "minor-faults": 0.0001}, workload)
-        builder.counted(HEALTHY_COUNTERS, workload, malloc_calls=20_000_000)
+        builder.counted(HEALTHY_COUNTERS, workload)
     return builder
 
 
@@ -383,6 +383,9 @@ def _bench_row(cell: Cell, malloc_object: str | None, given: Mapping[str, Any]) 
         "wall_ns": 1_100_000_000,
         "malloc_calls": 20_000_000,
         "free_calls": 20_000_000,
+        "total_malloc_calls": 20_004_096,
+        "total_free_calls": 20_004_096,
+        "allocator_mode": "real",
         "threads": 1,
         "vm_hwm_bytes": 5 << 20,
         "minor_faults": 10,

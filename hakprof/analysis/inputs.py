@@ -88,7 +88,8 @@ class RunData:
 
     def bench_of(self, collector: Collector) -> pl.DataFrame:
         """Benchmark lines of the cells that ended well under ``collector``."""
-        return self.bench.filter((pl.col("collector") == str(collector)) & (pl.col("status") == "ok"))
+        real = pl.col("allocator_mode").fill_null("real") == "real"  # ceilings are no allocator's throughput
+        return self.bench.filter((pl.col("collector") == str(collector)) & (pl.col("status") == "ok") & real)
 
     def time_samples(self) -> pl.DataFrame:
         """Samples of each recording's time event: what shares of time are made of."""

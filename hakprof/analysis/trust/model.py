@@ -25,7 +25,7 @@ PERF_FAIL_RATIO = 0.80
 INSTRUMENTED_WARN_RATIO = 0.85
 INSTRUMENTED_FAIL_RATIO = 0.50
 STRACE_WARN_RATIO = 0.50  # strace's times are never used as times of the plain run; its counts stand
-# T2: calls beyond the benchmark's own (the runtime's start-up and output) are few.
+# T2: calls beyond the program's own (the runtime's start-up and output) are few.
 CALLS_TOLERANCE_SHARE = 0.02
 CALLS_TOLERANCE = 20_000
 

@@ -1,0 +1,191 @@
+"""Findings: a rule fires beyond its threshold, on the lower end of the interval, and only with its parent."""
+
+import pytest
+from runs import HEALTHY_COUNTERS, PROJECT, RunBuilder, healthy
+
+from hakprof.analysis.bundle import analyse
+from hakprof.analysis.findings import Finding, Severity, Status
+from hakprof.analysis.inputs import RunData
+from hakprof.model.run import CellStatus, Collector
+
+
+def findings(run: RunData) -> dict[str, Finding]:
+    return {finding.id: finding for finding in analyse(run).findings}
+
+
+def test_a_healthy_run_has_none() -> None:
+    assert findings(healthy().build()) == {}
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ({"benchmark": 300, "tiny_alloc_fast": 50, "k:page_fault": 650}, {"page-fault-churn", "kernel-dominated"}),
+        ({"benchmark": 850, "tiny_alloc_fast": 50, "k:page_fault": 100}, {"page-fault-churn"}),
+        ({"benchmark": 850, "tiny_alloc_fast": 50, "k:munmap": 60, "k:madvise": 40}, {"mapping-churn"}),
+        ({"benchmark": 850, "tiny_alloc_fast": 50, "k:futex": 100}, {"lock-contention"}),
+        ({"benchmark": 600, "classify_ptr": 300, "tiny_alloc_fast": 100}, {"slow-classification"}),
+        ({"benchmark": 600, "refill": 200, "shared_pool": 100, "libc": 100}, {"front-cache-misses"}),
+        ({"benchmark": 500, "tiny_free_fast": 500}, {"hot-layer-tiny_free_fast"}),
+        ({"benchmark": 500, "libc": 500}, set()),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_rules_by_layers(layers: dict[str, int], expected: set[str]) -> None:
+    assert set(findings(RunBuilder().recording(layers).build())) == expected
+
+
+def test_few_samples_make_no_bottleneck() -> None:
+    """8 % page faults of 50 samples: the interval reaches down to 3 %."""
+    run = RunBuilder().recording({"benchmark": 40, "tiny_alloc_fast": 4, "k:page_fault": 4, "k:futex": 2}).build()
+    assert "page-fault-churn" not in findings(run)
+
+
+def test_a_child_needs_its_parent() -> None:
+    """3 % futex of all samples crosses the child's line, but the kernel as a whole stays below its own."""
+    quiet = {"benchmark": 9500, "tiny_alloc_fast": 160, "k:futex": 340}
+    loud = {"benchmark": 9100, "tiny_alloc_fast": 160, "k:futex": 340, "k:scheduler": 400}
+    assert "lock-contention" not in findings(RunBuilder().recording(quiet).build())
+    assert "lock-contention" in findings(RunBuilder().recording(loud).build())
+
+
+def test_gain_is_amdahls_bound_with_the_interval_carried_through() -> None:
+    run = RunBuilder().recording({"benchmark": 400, "tiny_alloc_fast": 100, "k:page_fault": 500}).build()
+    finding = findings(run)["page-fault-churn"]
+    assert finding.gain is not None
+    assert finding.gain.value == pytest.approx(1.0)
+    assert finding.gain.low < 1.0 < finding.gain.high
+    assert finding.severity == Severity.CRITICAL
+    assert "at most +100.0 %" in finding.expected
+
+
+def test_ranked_by_gain_with_crashes_first() -> None:
+    builder = RunBuilder().recording({"benchmark": 300, "tiny_free_fast": 200, "k:page_fault": 500})
+    builder.cell(Collector.THROUGHPUT, repetition=1, status=CellStatus.CRASHED)
+    ranked = analyse(builder.build()).findings
+    assert ranked[0].id == "crash"
+    gains = [finding.gain.value for finding in ranked[1:] if finding.gain]
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_every_finding_carries_numbers_and_a_command() -> None:
+    builder = healthy(scale=0.5)
+    layers = {"benchmark": 300, "tiny_free_fast": 100, "classify_ptr": 100, "refill": 100, "libc": 50}
+    builder.recording(layers | {"k:page_fault": 200, "k:futex": 100, "k:munmap": 100}, "small")
+    for finding in analyse(builder.build()).findings:
+        assert any(character.isdigit() for character in finding.symptom), finding.id
+        assert finding.evidence, finding.id
+        assert all(any(c.isdigit() for c in proof.figure) for proof in finding.evidence), finding.id
+        assert finding.hypotheses, finding.id
+        assert finding.options, finding.id
+        assert finding.verify, finding.id
+
+
+def test_kernel_findings_name_the_user_function() -> None:
+    run = RunBuilder().recording({"benchmark": 500, "k:page_fault": 500}).build()
+    assert [spot.function for spot in findings(run)["page-fault-churn"].locations] == ["malloc"]
+
+
+def test_user_findings_name_function_file_and_line() -> None:
+    run = RunBuilder().recording({"benchmark": 500, "tiny_free_fast": 500}).build()
+    spot = findings(run)["hot-layer-tiny_free_fast"].locations[0]
+    assert (spot.function, spot.file, spot.line) == ("tiny_free_fast_function", "tiny_free_fast.c", 7)
+
+
+# ---- hypotheses ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"),
+    [("refill", Status.VALIDATED), ("benchmark", Status.REJECTED), (None, Status.UNTESTED)],
+    ids=str,
+)
+def test_page_faults_by_who_causes_them(cause: str | None, status: Status) -> None:
+    builder = RunBuilder().recording({"benchmark": 500, "k:page_fault": 500}, causes={"page_fault": cause})
+    assert findings(builder.build())["page-fault-churn"].hypotheses[0].status == status
+
+
+@pytest.mark.parametrize(
+    ("counters", "status"),
+    [
+        ({"acquired": 1000, "contended": 500, "wait_ns": 50_000_000}, Status.VALIDATED),
+        ({"acquired": 1000, "contended": 500, "wait_ns": 10}, Status.LIKELY),
+        ({"acquired": 1000, "contended": 0, "wait_ns": 0}, Status.REJECTED),
+        ({}, Status.UNTESTED),
+    ],
+    ids=str,
+)
+def test_locks_by_the_allocators_own_count(counters: dict[str, int], status: Status) -> None:
+    builder = RunBuilder().recording({"benchmark": 500, "tiny_alloc_fast": 100, "k:futex": 400})
+    builder.counted({f"locks.shared_pool.{name}": value for name, value in counters.items()})
+    assert findings(builder.build())["lock-contention"].hypotheses[0].status == status
+
+
+@pytest.mark.parametrize(
+    ("mops", "status"), [([120.0, 121, 119, 120, 122, 118, 120], Status.VALIDATED), ([100.0] * 7, Status.REJECTED)]
+)
+def test_capacity_is_tested_by_the_studys_own_variant(mops: list[float], status: Status) -> None:
+    text = PROJECT.replace('variants = ["default", "direct"]', 'variants = ["default", "cap"]')
+    text += '\n[variants.cap]\ntitle = "cap 64"\nenvironment = { HAKMEM_TINY_FAST_CAP = "64" }\n'
+    builder = RunBuilder(project_text=text).recording({"benchmark": 500, "refill": 500})
+    builder.throughput([100.0, 101, 99, 100, 102, 98, 100]).throughput(mops, variant="cap")
+    assert findings(builder.build())["front-cache-misses"].hypotheses[1].status == status
+
+
+def test_capacity_is_untested_without_a_variant() -> None:
+    run = RunBuilder().recording({"benchmark": 500, "refill": 500}).build()
+    assert findings(run)["front-cache-misses"].hypotheses[1].status == Status.UNTESTED
+
+
+# ---- routes, fallback, peers --------------------------------------------------------------------------------------
+
+
+def test_frees_that_go_astray_are_found_without_any_time() -> None:
+    counters = HEALTHY_COUNTERS | {"free_routes.map_fast": 0, "free_routes.ss_hit": 20_000_000}
+    finding = findings(RunBuilder().counted(counters).build())["slow-classification"]
+    assert "should go by map_fast and go by ss_hit" in finding.symptom
+    assert finding.hypotheses[0].status == Status.VALIDATED
+
+
+def test_fallback_to_libc() -> None:
+    counters = HEALTHY_COUNTERS | {"fallback.libc_alloc": 20_000_000}
+    finding = findings(RunBuilder().counted(counters).build())["libc-fallback"]
+    assert finding.severity == Severity.CRITICAL
+    assert "served by libc" in finding.symptom
+
+
+def test_a_few_calls_to_libc_are_none() -> None:
+    counters = HEALTHY_COUNTERS | {"fallback.libc_alloc": 40}
+    assert "libc-fallback" not in findings(RunBuilder().counted(counters).build())
+
+
+def test_slower_than_a_peer() -> None:
+    finding = findings(healthy(scale=0.5).build())["peer-gap"]
+    assert finding.title == "Slower than the fastest peer"
+    assert finding.gain is not None
+    assert finding.gain.value == pytest.approx(0.6, abs=0.01)
+    # 14 % of the samples are the allocator's own: they cannot give the 60 % that is needed.
+    assert finding.hypotheses[0].status == Status.REJECTED
+
+
+def test_no_gap_is_claimed_within_the_noise() -> None:
+    builder = RunBuilder()
+    builder.throughput([100, 130, 80, 110, 95, 120, 90], allocator="system")
+    builder.throughput([99, 128, 81, 108, 94, 118, 91])
+    assert "peer-gap" not in findings(builder.build())
+
+
+@pytest.mark.parametrize(("peers_well", "status"), [(True, Status.LIKELY), (False, Status.REJECTED)], ids=str)
+def test_a_crash_and_its_peers(peers_well: bool, status: Status) -> None:
+    builder = RunBuilder()
+    builder.cell(Collector.THROUGHPUT, status=CellStatus.CRASHED)
+    builder.cell(Collector.THROUGHPUT, "small", "system", status=CellStatus.OK if peers_well else CellStatus.CRASHED)
+    finding = findings(builder.build())["crash"]
+    assert "SIGSEGV" in finding.symptom
+    assert finding.hypotheses[0].status == status
+
+
+def test_a_failed_check_marks_the_findings_that_rest_on_it() -> None:
+    builder = RunBuilder().recording({"benchmark": 30, "tiny_free_fast": 40})
+    finding = findings(builder.build())["hot-layer-tiny_free_fast"]
+    assert "T5" in finding.doubted_by

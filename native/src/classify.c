@@ -11,19 +11,16 @@ hak_code_t hak_code_of(const void *ptr) {
     return hak_map_present() ? hak_map_load(hak_map, hak_map_mask, ptr) : hak_registry_lookup(ptr);
 }
 
-/* The header alone cannot be trusted with a pointer that is not a tiny or mid block: its byte may be anybody's. The truth
- * is asked too, and a contradiction is reported. */
+/* The byte before a pointer that is not a tiny or mid block may be anybody's, or nobody's: the truth is asked before it is
+ * read, and a contradiction is reported. (The fast path of the HAK_CLASSIFY_HEADER build trusts the byte, as the historical
+ * one did: there a free of an unmapped address is fatal unless HAKMEM_MINCORE brings it here.) */
 static hak_code_t hak_classify_by_header(const void *ptr, hak_route_t *route) {
-    *route = hak_map_present() ? HAK_ROUTE_MAP_FAST : HAK_ROUTE_SS_HIT;
-    if (!hak_is_memory_readable((const char *)ptr - 1)) return hak_code_of(ptr);
-    const unsigned cls = hak_header_read(ptr);
+    const bool readable = hak_is_memory_readable((const char *)ptr - 1);
     const hak_code_t truth = hak_code_of(ptr);
-    if (cls == 0 || hak_code_owner(truth) == 0) return truth;
-    if (cls != hak_code_class(truth)) {
-        hak_report("header overwritten before", ptr);
-        return truth;
-    }
-    *route = HAK_ROUTE_HEADER_FAST;
+    *route = hak_map_present() ? HAK_ROUTE_MAP_FAST : HAK_ROUTE_SS_HIT;
+    if (!readable || hak_code_owner(truth) == 0) return truth;
+    if (hak_header_read(ptr) == hak_code_class(truth)) *route = HAK_ROUTE_HEADER_FAST;
+    else hak_report("header overwritten before", ptr);
     return truth;
 }
 

@@ -22,10 +22,11 @@ run ./test_stress_registry 3 20000 3
 run ./test_api_address
 run ./test_api_thread light
 run ./test_api_interposed
-for setting in HAKMEM_CLASSIFY=header HAKMEM_CLASSIFY=registry HAKMEM_FLAT_MAP=0 HAKMEM_FORCE_LIBC_ALLOC=1 \
+for setting in HAKMEM_CLASSIFY=header HAKMEM_CLASSIFY=registry HAKMEM_FLAT_MAP=0 \
     HAKMEM_TINY_FAST_CAP=1 HAKMEM_TINY_REFILL_COUNT_HOT=3 HAKMEM_TINY_SLL_DRAIN_INTERVAL=5 HAKMEM_RETAIN_MB=0; do
     run $setting ./test_stress_address 4 20000 4
 done
+run HAKMEM_FORCE_LIBC_ALLOC=1 ./test_stress_interposed 4 20000 4
 run HAKMEM_CLASSIFY=header HAKMEM_MINCORE=always ./test_stress_address 2 8000 5
 run HAKMEM_CLASSIFY=header ./test_api_address
 run HAKMEM_FLAT_MAP=0 ./test_api_address

@@ -31,8 +31,7 @@ def make(out: Path, *settings: str, root: Path = ROOT) -> None:
 
 def build_string(binary: Path) -> dict[str, str]:
     dump = SCRATCH / "section"
-    command = ["objcopy", "-O", "binary", "--only-section=.hakprof.build", "--set-section-flags", ".hakprof.build=alloc"]
-    subprocess.run([*command, str(binary), str(dump)], check=True)
+    subprocess.run(["objcopy", f"--dump-section=.hakprof.build={dump}", str(binary), "/dev/null"], check=True)
     content = dump.read_bytes()
     assert content.count(b"\0") == 1 and content.endswith(b"\0"), "one NUL-terminated string"
     return dict(line.split("=", 1) for line in content[:-1].decode().splitlines())

@@ -10,6 +10,7 @@ from hakprof.analysis.allocator_counters import (
     analyse_stages,
     counter_sets,
 )
+from hakprof.analysis.events import EventTable, analyse_events
 from hakprof.analysis.findings import Finding, find_bottlenecks
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.layers import LayerTable, analyse_layers
@@ -30,6 +31,7 @@ class Analysis:
     stages: tuple[StageTable, ...]
     routes: tuple[RouteTable, ...]
     memory: Memory
+    events: EventTable
     trust: tuple[TrustCheck, ...]
     findings: tuple[Finding, ...]
 
@@ -53,6 +55,7 @@ def analyse(run: RunData) -> Analysis:
         stages=analyse_stages(counters),
         routes=routes,
         memory=analyse_memory(run, counters),
+        events=analyse_events(run),
         trust=trust,
         findings=findings,
     )

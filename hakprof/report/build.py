@@ -37,6 +37,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         layers=layer_views(analysis.layers),
         layer_matrix=layer_matrix(analysis.layers),
         layer_notes=tuple(_layer_notes(run)),
+        events=analysis.events,
         syscalls=analysis.syscalls,
         stages=analysis.stages,
         routes=analysis.routes,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hakprof.analysis.allocator_counters import RouteTable, StageTable
 from hakprof.analysis.compare import Comparison
+from hakprof.analysis.events import EventTable
 from hakprof.analysis.findings import Finding
 from hakprof.analysis.layers import Cause
 from hakprof.analysis.memory import Memory
@@ -160,6 +161,7 @@ class Report:
     layers: tuple[LayerView, ...]
     layer_matrix: LayerMatrix | None
     layer_notes: tuple[str, ...]
+    events: EventTable
     syscalls: tuple[SyscallTable, ...]
     stages: tuple[StageTable, ...]
     routes: tuple[RouteTable, ...]

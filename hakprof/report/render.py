@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "count": units.count,
         "si": units.si,
         "rate": units.rate,
+        "thousandfold": lambda value: units.significant(value * 1000),
         "millions": lambda value: units.significant(value / 1e6, digits=4),
         "size": units.byte_size,
         "ns": _or_dash(units.nanoseconds),

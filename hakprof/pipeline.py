@@ -7,7 +7,6 @@ from hakprof.analysis.bundle import analyse
 from hakprof.analysis.compare import compare_runs
 from hakprof.analysis.inputs import RunData
 from hakprof.errors import StoreError
-from hakprof.layers import load_rules
 from hakprof.parse.cells import read_cells
 from hakprof.project import parse_project
 from hakprof.recordings import read_recordings
@@ -40,13 +39,11 @@ def load_run(path: Path, *, use_cache: bool = True) -> RunData:
     results = tuple(store.results())
     cells = [(result, store.cell_dir(result.cell.id)) for result in results]
     texts = read_cells(cells)
-    rules = load_rules(project.catalogues, project.layers)
-    kallsyms = path / "host" / "kallsyms.gz"
     recordings = read_recordings(
         cells,
-        rules=rules,
+        project=project,
         objects=store.object_dir,
-        kallsyms=kallsyms if kallsyms.is_file() else None,
+        kallsyms=store.kallsyms if store.kallsyms.is_file() else None,
         cache=path / "tables" if use_cache else None,
     )
     return RunData(
@@ -64,7 +61,7 @@ def load_run(path: Path, *, use_cache: bool = True) -> RunData:
         routes=texts.routes,
         route_samples=texts.route_samples,
         profiles=recordings.profiles,
-        layer_titles=rules.titles,
+        layer_titles=recordings.layer_titles,
         unmatched_layers=recordings.unmatched_layers,
         warnings=(*store.warnings, *texts.warnings, *recordings.warnings),
     )

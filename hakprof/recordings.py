@@ -1,7 +1,7 @@
 """A run's perf recordings → attributed samples, with a cache of the result inside the run.
 
-The cache is keyed by content: the recording's bytes, the rules, the ELF files at hand and hakprof's version. Whatever
-changes makes another key, so a stale entry is never read; one that cannot be read or written is simply not used.
+The cache is keyed by content: the recording's bytes, the rules, the ELF files at hand and the code that attributes.
+Whatever changes makes another key, so a stale entry is never read; one that cannot be read or written is not used.
 """
 
 import hashlib
@@ -10,22 +10,25 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache as cache_once
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from hakprof import __version__
 from hakprof.analysis.inputs import LINES, STACKS, ProfileFacts
 from hakprof.errors import HakprofError
-from hakprof.layers import RuleSet, attribute
+from hakprof.layers import RuleSet, attribute, load_rules
+from hakprof.layers.rules import catalogue
 from hakprof.model.frames import CELL_KEY, SAMPLES, Schema
 from hakprof.model.run import CellResult, CellStatus
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
+from hakprof.project.schema import Project
 from hakprof.symbols import Symbolizer
 
 ROLE = "perf_data"
 FORMAT = 1  # of the cached tables
+_ATTRIBUTING_CODE = ("layers", "parse", "symbols", "elf.py", "recordings.py")  # below the package
 _FRAMES: dict[str, Schema] = {"samples": SAMPLES, "stacks": STACKS, "lines": LINES}
 
 
@@ -37,6 +40,7 @@ class Recordings:
     stacks: pl.DataFrame
     lines: pl.DataFrame
     profiles: tuple[ProfileFacts, ...]
+    layer_titles: dict[str, str]
     unmatched_layers: tuple[str, ...]  # layers whose rules matched in no recording
     warnings: tuple[str, ...]
 
@@ -53,7 +57,7 @@ class _Attributed:
 def read_recordings(
     cells: Sequence[tuple[CellResult, Path]],
     *,
-    rules: RuleSet,
+    project: Project,
     objects: Path,
     kallsyms: Path | None,
     cache: Path | None,
@@ -62,7 +66,8 @@ def read_recordings(
     symbolizer: Symbolizer | None = None
     found: list[_Attributed] = []
     warnings: list[str] = []
-    environment = _fingerprint(rules, objects, kallsyms)
+    rules = load_rules(project.catalogues, project.layers)
+    environment = _fingerprint(project, objects, kallsyms)
     for result, folder in cells:
         name = result.files.get(ROLE)
         if name is None or result.status == CellStatus.TOOL_FAILED:
@@ -83,7 +88,8 @@ def read_recordings(
     frames = {name: _concat([one.frames[name] for one in found], schema) for name, schema in _FRAMES.items()}
     return Recordings(
         **frames,
-        profiles=tuple(o.facts for o in found),
+        profiles=tuple(one.facts for one in found),
+        layer_titles=rules.titles,
         unmatched_layers=tuple(sorted(unmatched)),
         warnings=tuple(warnings),
     )
@@ -123,12 +129,30 @@ def _facts(result: CellResult, profile: PerfProfile, samples: pl.DataFrame, warn
     )
 
 
-def _fingerprint(rules: RuleSet, objects: Path, kallsyms: Path | None) -> bytes:
+def _fingerprint(project: Project, objects: Path, kallsyms: Path | None) -> bytes:
     """Everything beside the recording that decides how its samples are attributed."""
     at_hand = sorted(path.relative_to(objects).as_posix() for path in objects.glob("*/*")) if objects.is_dir() else []
     kernel = hashlib.sha256(kallsyms.read_bytes()).hexdigest() if kallsyms else None
-    parts = {"format": FORMAT, "hakprof": __version__, "rules": repr(rules), "objects": at_hand, "kernel": kernel}
+    rules = [*project.layers, *(rule for name in project.catalogues for rule in catalogue(name))]
+    parts = {
+        "format": FORMAT,
+        "code": _code_digest(),
+        "rules": [rule.model_dump() for rule in rules],
+        "objects": at_hand,
+        "kernel": kernel,
+    }
     return json.dumps(parts, sort_keys=True).encode()
+
+
+@cache_once
+def _code_digest() -> str:
+    """Of every source file that has a say in the attribution, so that an edited rule of ours is a new key too."""
+    package = Path(__file__).resolve().parent
+    files = [path for name in _ATTRIBUTING_CODE for path in (package / name, *(package / name).rglob("*.py"))]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _key(path: Path, environment: bytes) -> str:

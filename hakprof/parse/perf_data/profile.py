@@ -78,7 +78,8 @@ class PerfProfile:
     One row of ``samples`` stands for ``count`` samples that agree in event, thread, name, address and call chain;
     times are perf's clock in ns (the file offset, when the recording has no times). ``mapping`` -1: no mapping known.
     ``record_counts`` are by the names that `perf report --stats` uses, with "TOTAL"; ``lost_samples`` are the
-    kernel's own count. ``warnings`` are sentences for the reader of a report; ``truncated``: the end of the recording is missing.
+    kernel's own count. ``warnings`` are sentences for the reader of a report; ``truncated``: the recording's end is
+    missing.
     """
 
     events: tuple[PerfEvent, ...]

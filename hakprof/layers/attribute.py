@@ -1,0 +1,221 @@
+"""Every sample to exactly one layer, and kernel samples also to the user layer that caused them.
+
+User samples. The rules name functions and source files. A sample belongs to the innermost frame that a rule names,
+inlined functions first, then the callers *as long as they are in the same object*: a nameless helper inside an
+allocator is the work of the allocator function that called it, but memset in libc is libc's whoever called it. Where
+no frame is named, a rule for the whole object decides; where there is none either, the sample is unattributed.
+
+Kernel samples belong to the innermost kernel entry of the chain (a page fault inside a system call is a page fault),
+without any to the innermost kernel function that a rule names, otherwise to the rule for the kernel as a whole. They
+were caused by the layer of the user part of the chain, found as above; by none where the chain has no user part.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from hakprof.layers.frames import Indices, Sites, resolve_sites
+from hakprof.layers.rules import UNATTRIBUTED, RuleSet
+from hakprof.parse.perf_data import PerfProfile
+from hakprof.symbols import Symbolizer
+
+_CPUMODE_KERNEL = 1
+_CHAIN_KEY = ("stack_id", "ip", "mapping", "cpumode")
+_SAMPLE_KEY = (
+    "event",
+    "pid",
+    "tid",
+    "comm",
+    "dso",
+    "symbol",
+    "function",
+    "kernel",
+    "self_layer",
+    "caused_layer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """A profile by layers. Every frame is sorted; counts are Int64 and sum to the profile's, event by event.
+
+    samples: event, pid, tid, comm, dso, symbol (outermost), function (innermost), kernel, self_layer, caused_layer
+      (null where the chain has no user frame; equal to self_layer for user samples), count, period
+    stacks: event, frames (list, root to leaf, inlined functions expanded), layer (of the leaf), count
+    lines: event, layer, function, file, line (null where unknown), count: of the leaf only
+    unattributed_symbols: event, dso, symbol, count, largest first
+    ``unmatched_rules``: layers that no rule found in this profile, of catalogues that found something.
+    """
+
+    samples: pl.DataFrame
+    stacks: pl.DataFrame
+    lines: pl.DataFrame
+    unattributed_symbols: pl.DataFrame
+    unmatched_rules: tuple[str, ...]
+    titles: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chains:
+    """Distinct (stack, leaf) pairs of the samples as ranges of sites, leaf first, none empty."""
+
+    offsets: Indices
+    site: Indices
+    kernel: npt.NDArray[np.bool_]
+
+
+def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> Attribution:
+    """Names the addresses of a profile and gives each sample its layer."""
+    keys = profile.samples.select(_CHAIN_KEY).unique().sort(_CHAIN_KEY)
+    chains, sites = _chains(profile, symbolizer, rules, keys)
+    own, caused = _layers_of(chains, sites)
+    names = np.array([*rules.layers, UNATTRIBUTED], dtype=object)
+    leaf = chains.site[chains.offsets[:-1]].tolist()
+    described = keys.with_columns(
+        pl.Series("dso", [sites.dso_name(s) for s in leaf], dtype=pl.String),
+        pl.Series("symbol", [sites.symbol(s) for s in leaf], dtype=pl.String),
+        pl.Series("function", [sites.function(s) for s in leaf], dtype=pl.String),
+        pl.Series("kernel", chains.kernel[chains.offsets[:-1]], dtype=pl.Boolean),
+        pl.Series("self_layer", names[own].tolist(), dtype=pl.String),
+        pl.Series("caused_layer", [names[c] if c > -2 else None for c in caused.tolist()], dtype=pl.String),
+        pl.Series("chain", np.arange(keys.height), dtype=pl.Int64),
+    )
+    event_names = pl.DataFrame(
+        {"event": [e.index for e in profile.events], "event_name": [e.name for e in profile.events]},
+        schema={"event": pl.UInt16, "event_name": pl.String},
+    )
+    rows = (
+        profile.samples.join(described, on=_CHAIN_KEY, how="left", maintain_order="left")
+        .join(event_names, on="event", how="left", maintain_order="left")
+        .with_columns(pl.col("event_name").alias("event"), pl.col("count", "period").cast(pl.Int64))
+    )
+    matched = np.unique(np.concatenate((sites.entry, sites.named, sites.object)))
+    samples = _sum(rows.with_columns(pl.col("pid", "tid").cast(pl.Int64)), _SAMPLE_KEY, ("count", "period"))
+    return Attribution(
+        samples=samples,
+        stacks=_stacks(rows, chains, sites),
+        lines=_lines(rows, leaf, sites),
+        unattributed_symbols=_sum(
+            samples.filter(pl.col("self_layer") == UNATTRIBUTED), ("event", "dso", "symbol"), ("count",)
+        ).sort(["count", "event", "dso", "symbol"], descending=[True, False, False, False]),
+        unmatched_rules=rules.unmatched(rules.layers[index] for index in matched[matched >= 0].tolist()),
+        titles=dict(rules.titles),
+        warnings=symbolizer.warnings,
+    )
+
+
+def _chains(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet, keys: pl.DataFrame) -> tuple[_Chains, Sites]:
+    """The chain of each key: the sampled address, then the callers that its stack tells."""
+    stacks = profile.stacks
+    stack = keys["stack_id"].to_numpy().astype(np.int64)
+    kernel = keys["cpumode"].to_numpy() == _CPUMODE_KERNEL
+    starts = np.where(stack > 0, stacks.offsets[np.maximum(stack - 1, 0)], 0)
+    lengths = np.where(stack > 0, stacks.offsets[np.minimum(stack, len(stacks))] - starts, 0)
+    if stacks.address.size:
+        # A stack begins with the sampled address itself, unless the kernel could not tell.
+        head = np.minimum(starts, stacks.address.size - 1)
+        skip = (lengths > 0) & (stacks.address[head] == keys["ip"].to_numpy()) & (stacks.kernel[head] == kernel)
+        starts, lengths = starts + skip, lengths - skip
+    offsets = np.concatenate(([0], np.cumsum(lengths + 1)))
+    is_leaf = np.zeros(offsets[-1], dtype=np.bool_)
+    is_leaf[offsets[:-1]] = True
+    caller = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+
+    def merged(leaf: npt.NDArray[np.generic], callers: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        column = np.empty(offsets[-1], dtype=leaf.dtype)
+        column[is_leaf], column[~is_leaf] = leaf, callers[caller]
+        return column
+
+    # A return address points behind the call: one byte back is inside it.
+    callers = stacks.address - (~stacks.exact).astype(np.uint64)
+    in_kernel = merged(kernel, stacks.kernel).astype(np.bool_)
+    sites, site = resolve_sites(
+        profile,
+        symbolizer,
+        rules,
+        address=merged(keys["ip"].to_numpy(), callers).astype(np.uint64),
+        mapping=merged(keys["mapping"].to_numpy(), stacks.mapping).astype(np.int32),
+        kernel=in_kernel,
+    )
+    return _Chains(offsets, site, in_kernel), sites
+
+
+def _layers_of(chains: _Chains, sites: Sites) -> tuple[Indices, Indices]:
+    """Self and causing layer of each chain: an index into the layers, -1 unattributed, -2 (causing only) none."""
+    site, starts, ends = chains.site, chains.offsets[:-1], chains.offsets[1:]
+    first_user = _first(~chains.kernel, starts, ends)
+    user = _user_layer(chains, sites, first_user)
+    in_kernel = chains.kernel
+    by_entry = _first(in_kernel & (sites.entry[site] >= 0), starts, first_user)
+    by_name = _first(in_kernel & (sites.named[site] >= 0), starts, first_user)
+    last = site.size - 1
+    kernel = np.where(
+        by_entry < first_user,
+        sites.entry[site[np.minimum(by_entry, last)]],
+        np.where(by_name < first_user, sites.named[site[np.minimum(by_name, last)]], sites.object[site[starts]]),
+    )
+    own = np.where(in_kernel[starts], kernel, user).astype(np.int64)
+    caused = np.where(first_user < ends, user, -2).astype(np.int64)
+    return own, caused
+
+
+def _user_layer(chains: _Chains, sites: Sites, first_user: Indices) -> Indices:
+    """The layer of the user part of each chain, which starts at ``first_user``; -1 where it has none."""
+    site, ends = chains.site, chains.offsets[1:]
+    last = site.size - 1
+    head = np.minimum(first_user, last)
+    dso = sites.dso[site]
+    owner = np.repeat(np.arange(ends.size), np.diff(chains.offsets))
+    leaves_object = _first(dso != dso[head][owner], first_user, ends)
+    named_at = _first(sites.named[site] >= 0, first_user, leaves_object)
+    named = sites.named[site[np.minimum(named_at, last)]]
+    found: Indices = np.where(named_at < leaves_object, named, sites.object[site[head]]).astype(np.int64)
+    return np.where(first_user < ends, found, -1)
+
+
+def _first(condition: npt.NDArray[np.bool_], starts: Indices, ends: Indices) -> Indices:
+    """The first position in each range [start, end) that meets the condition; ``end`` where none does."""
+    where = np.append(np.flatnonzero(condition), condition.size)
+    found: Indices = np.minimum(where[np.searchsorted(where, np.minimum(starts, condition.size))], ends)
+    return found
+
+
+def _stacks(rows: pl.DataFrame, chains: _Chains, sites: Sites) -> pl.DataFrame:
+    """One row for each event and distinct list of names."""
+    labels: dict[int, tuple[str, ...]] = {}
+    offsets, site = chains.offsets.tolist(), chains.site.tolist()
+    lists = []
+    for begin, end in pairwise(offsets):
+        names: list[str] = []
+        for each in reversed(site[begin:end]):
+            if each not in labels:
+                labels[each] = sites.labels(each)
+            names.extend(labels[each])
+        lists.append("\n".join(name.replace("\n", " ") for name in names))
+    text = pl.DataFrame({"chain": range(len(lists)), "frames": lists}, schema={"chain": pl.Int64, "frames": pl.String})
+    by_chain = _sum(rows, ("event", "chain", "self_layer"), ("count",)).join(text, on="chain", how="left")
+    grouped = _sum(by_chain.rename({"self_layer": "layer"}), ("event", "frames", "layer"), ("count",))
+    return grouped.with_columns(pl.col("frames").str.split("\n"))
+
+
+def _lines(rows: pl.DataFrame, leaf: list[int], sites: Sites) -> pl.DataFrame:
+    innermost = [sites.frames[s][0] if sites.frames[s] else None for s in leaf]
+    places = pl.DataFrame(
+        {
+            "chain": range(len(leaf)),
+            "file": [f.file if f else None for f in innermost],
+            "line": [f.line if f else None for f in innermost],
+        },
+        schema={"chain": pl.Int64, "file": pl.String, "line": pl.Int64},
+    )
+    placed = rows.join(places, on="chain", how="left").rename({"self_layer": "layer"})
+    return _sum(placed, ("event", "layer", "function", "file", "line"), ("count",))
+
+
+def _sum(frame: pl.DataFrame, keys: tuple[str, ...], values: tuple[str, ...]) -> pl.DataFrame:
+    """Sums by keys, sorted by the keys."""
+    return frame.group_by(keys).agg(pl.col(values).sum()).sort(keys)

@@ -1,0 +1,105 @@
+"""Finding the ELF file that was mapped, and the debug file that belongs to it, by build id."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hakprof.elf import ElfFile, read_elf
+from hakprof.errors import ParseError
+
+_DEBUG_ROOT = Path("/usr/lib/debug")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """``runtime`` is what was mapped; ``debug`` has its symbols and DWARF (often the same file)."""
+
+    runtime: ElfFile
+    debug: ElfFile
+    verified: bool
+
+
+class ObjectFinder:
+    """Looks in the given folders (`<folder>/<build id>/<name>`), ~/.debug, /usr/lib/debug, then the recorded path."""
+
+    def __init__(self, search: Sequence[Path]) -> None:
+        self._search = tuple(search)
+        self.warnings: list[str] = []
+
+    def find(self, path: str, build_id: str | None) -> FoundObject | None:
+        """The file for a recorded path and build id, or None. A file of another build is never used."""
+        runtime = self._stored(path, build_id) or self._recorded(path, build_id)
+        identity = build_id or (runtime.build_id if runtime else None)
+        debug = self._debug(runtime, identity)
+        if runtime is None and debug is None:
+            return None
+        whole = runtime or debug
+        if whole is None:
+            return None
+        verified = build_id is not None and whole.build_id == build_id
+        return FoundObject(whole, debug or whole, verified)
+
+    def _stored(self, path: str, build_id: str | None) -> ElfFile | None:
+        if not build_id:
+            return None
+        name = Path(path).name
+        folders = [folder / build_id for folder in self._search]
+        candidates = [folder / name for folder in folders]
+        candidates += [each for folder in folders if folder.is_dir() for each in sorted(folder.iterdir())]
+        perf_cache = Path.home() / ".debug" / ".build-id" / build_id[:2] / build_id[2:]
+        candidates += [perf_cache / "elf", perf_cache / "vdso"]
+        return next(self._matching(candidates, build_id), None)
+
+    def _recorded(self, path: str, build_id: str | None) -> ElfFile | None:
+        if not path.startswith("/") or path.startswith("//"):
+            return None
+        file = Path(path)
+        if not file.is_file():
+            self.warnings.append(f"{path}: not found, its samples stay without names")
+            return None
+        try:
+            elf = read_elf(file)
+        except ParseError as error:
+            self.warnings.append(error.message)
+            return None
+        if build_id and elf.build_id != build_id:
+            self.warnings.append(
+                f"{path}: its build id {elf.build_id or 'none'} is not the recorded {build_id}: not used for names"
+            )
+            return None
+        return elf
+
+    def _debug(self, runtime: ElfFile | None, build_id: str | None) -> ElfFile | None:
+        """A file with .symtab for the object: itself, else by build id, else by debuglink."""
+        if runtime is not None and runtime.section(".symtab") and _has_dwarf(runtime):
+            return runtime
+        by_id = next(self._matching(self._debug_by_id(build_id), build_id), None) if build_id else None
+        if by_id is not None or runtime is None or runtime.debuglink is None:
+            return by_id
+        folder = runtime.path.parent
+        places = [
+            folder / runtime.debuglink,
+            folder / ".debug" / runtime.debuglink,
+            _DEBUG_ROOT / str(folder).lstrip("/") / runtime.debuglink,
+        ]
+        return next(self._matching(places, runtime.build_id), None)
+
+    def _debug_by_id(self, build_id: str) -> list[Path]:
+        stored = [f for folder in self._search for f in sorted((folder / build_id).glob("*.debug"))]
+        return [*stored, _DEBUG_ROOT / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"]
+
+    @staticmethod
+    def _matching(candidates: list[Path], build_id: str | None) -> Iterator[ElfFile]:
+        for candidate in candidates:
+            if not candidate.is_file():
+                continue
+            try:
+                elf = read_elf(candidate)
+            except ParseError:
+                continue
+            if elf.build_id == build_id:
+                yield elf
+
+
+def _has_dwarf(elf: ElfFile) -> bool:
+    return elf.section(".debug_info") is not None

@@ -1,0 +1,149 @@
+"""Addresses → frames: outer names from symbol tables, inlined functions from DWARF, kernel names from kallsyms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hakprof.elf import ElfFile, parse_build_id_note
+from hakprof.errors import ParseError
+from hakprof.symbols.inlines import InlineTable
+from hakprof.symbols.kallsyms import read_kallsyms, running_kernel
+from hakprof.symbols.objects import ObjectFinder
+from hakprof.symbols.symtab import SymbolTable, elf_symbols, merged_table, plt_symbols, table_of
+
+_KERNEL_NOTES = Path("/sys/kernel/notes")
+_NO_SYMBOLS = table_of(())
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One function at an address. The outermost of an address is not ``inlined``; its name is the symbol table's."""
+
+    function: str | None
+    file: str | None
+    line: int | None
+    dso: str
+    inlined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    segments: ElfFile | None
+    symbols: SymbolTable
+    inlines: InlineTable | None
+
+
+class Symbolizer:
+    """Names addresses of recorded objects.
+
+    ``search`` are folders laid out `<folder>/<build id>/<file name>`; ``kallsyms`` is a copy of the recorded machine's
+    /proc/kallsyms (may be .gz), the running kernel's being used otherwise if its build id is the recorded one;
+    ``cache_dir`` keeps what is costly to compute. What could not be named, and why, is in ``warnings``.
+    """
+
+    def __init__(
+        self, search: Sequence[Path] = (), *, kallsyms: Path | None = None, cache_dir: Path | None = None
+    ) -> None:
+        self._finder = ObjectFinder(search)
+        self._kallsyms = kallsyms
+        self._cache_dir = cache_dir
+        self._objects: dict[tuple[str, str | None], _Object] = {}
+        self._kernel: dict[str | None, SymbolTable] = {}
+        self._warnings: list[str] = []
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be named, and why, in the order it was met."""
+        return tuple(dict.fromkeys((*self._warnings, *self._finder.warnings)))
+
+    def user_frames(self, path: str, build_id: str | None, offsets: npt.NDArray[np.uint64]) -> list[tuple[Frame, ...]]:
+        """The frames at file offsets of an object, innermost first; () where nothing is known."""
+        one = self._object(path, build_id)
+        addresses = _virtual_addresses(one.segments, offsets)
+        slots = one.symbols.find(addresses).tolist()
+        return [
+            self._frames(one, path, address, one.symbols.names[slot] if slot >= 0 else None)
+            for address, slot in zip(addresses.tolist(), slots, strict=True)
+        ]
+
+    def kernel_frames(
+        self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]
+    ) -> list[tuple[Frame, ...]]:
+        """The frame at kernel addresses; () where nothing is known."""
+        table = self._kernel_table(build_id)
+        slots = table.find(addresses).tolist()
+        return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else () for s in slots]
+
+    @staticmethod
+    def _frames(one: _Object, path: str, address: int, symbol: str | None) -> tuple[Frame, ...]:
+        chain = one.inlines.find(address) if one.inlines is not None else ()
+        frames = [Frame(each.function, each.file, each.line, path, True) for each in chain[:-1]]
+        outer = chain[-1] if chain else None
+        if symbol is not None or outer is not None:
+            name = symbol if symbol is not None or outer is None else outer.function
+            frames.append(Frame(name, outer.file if outer else None, outer.line if outer else None, path, False))
+        return tuple(frames)
+
+    def _object(self, path: str, build_id: str | None) -> _Object:
+        key = (path, build_id)
+        if key not in self._objects:
+            self._objects[key] = self._load(path, build_id)
+        return self._objects[key]
+
+    def _load(self, path: str, build_id: str | None) -> _Object:
+        found = self._finder.find(path, build_id)
+        if found is None:
+            return _Object(None, _NO_SYMBOLS, None)
+        try:
+            symbols = merged_table(elf_symbols(found.debug) or elf_symbols(found.runtime), plt_symbols(found.runtime))
+        except (ParseError, OSError) as error:
+            self._warnings.append(f"{path}: its symbols cannot be read: {error}")
+            symbols = _NO_SYMBOLS
+        if not symbols.names:
+            self._warnings.append(f"{path}: has no symbols (stripped), its samples stay without names")
+        return _Object(found.runtime, symbols, InlineTable(found.debug, self._cache_dir))
+
+    def _kernel_table(self, build_id: str | None) -> SymbolTable:
+        if build_id not in self._kernel:
+            self._kernel[build_id] = self._load_kernel(build_id)
+        return self._kernel[build_id]
+
+    def _load_kernel(self, build_id: str | None) -> SymbolTable:
+        running = running_kernel_build_id()
+        try:
+            if self._kallsyms is not None:
+                table = read_kallsyms(self._kallsyms)
+            elif build_id is not None and running is not None and build_id != running:
+                self._warnings.append("recorded under another kernel: kernel functions stay without names")
+                return _NO_SYMBOLS
+            else:
+                table = running_kernel(self._cache_dir)
+        except ParseError as error:
+            self._warnings.append(error.message)
+            return _NO_SYMBOLS
+        if not table.names:
+            self._warnings.append("/proc/kallsyms hides addresses (kptr_restrict): kernel functions stay without names")
+        return table
+
+
+@lru_cache(maxsize=1)
+def running_kernel_build_id() -> str | None:
+    """The build id of the kernel that runs now, or None when it is not told."""
+    try:
+        return parse_build_id_note(_KERNEL_NOTES.read_bytes())
+    except OSError:
+        return None
+
+
+def _virtual_addresses(elf: ElfFile | None, offsets: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """File offsets → the addresses that symbols and DWARF use, by the segments of the file."""
+    addresses = offsets.copy()
+    for segment in elf.segments if elf is not None else ():
+        inside = (offsets >= segment.offset) & (offsets - np.uint64(segment.offset) < segment.file_size)
+        shift = np.uint64((segment.address - segment.offset) % 2**64)
+        addresses[inside] = offsets[inside] + shift
+    return addresses

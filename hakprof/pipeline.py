@@ -36,6 +36,10 @@ def load_run(path: Path, *, use_cache: bool = True) -> RunData:
     store = open_run(path)
     manifest = store.manifest
     project = parse_project(manifest.project_file, source=f"{path.name}/manifest.json: project_file")
+    if manifest.study not in project.studies:
+        raise StoreError(
+            f"{path}: its project file has no study {manifest.study!r}", remedy="the manifest was edited; collect again"
+        )
     results = tuple(store.results())
     cells = [(result, store.cell_dir(result.cell.id)) for result in results]
     texts = read_cells(cells)

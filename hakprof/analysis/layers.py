@@ -17,6 +17,7 @@ from hakprof.model.run import Collector
 UNATTRIBUTED = "unattributed"
 NO_USER_FRAME = "(no user frame)"
 ALL = "*"  # the table over all workloads
+FAULT_EVENT = "page-faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultRow:
+    """Page faults that code of a layer ran into. The event samples where the page is touched, not the handler."""
+
+    layer: str
+    title: str
+    faults: int  # samples × period: about so many
+    share: Share  # of the samples of the event
+
+
+@dataclass(frozen=True, slots=True)
 class LayerTable:
     workload: str  # ALL for the sum over the workloads
     title: str
@@ -60,6 +71,7 @@ class LayerTable:
     rows: tuple[LayerRow, ...]  # largest first, the unattributed row last
     kernel: Share
     causes: tuple[Cause, ...]
+    faults: tuple[FaultRow, ...]  # empty where the event was not recorded
     unattributed_symbols: tuple[Location, ...]
 
     def share_of(self, *layers: str) -> Share:
@@ -72,14 +84,17 @@ class LayerTable:
 
 def analyse_layers(run: RunData, throughput: Throughput) -> tuple[LayerTable, ...]:
     """One table per recorded workload of the subject's default variant, and one over all if there are several."""
-    own = run.time_samples().filter((pl.col("allocator") == run.subject) & (pl.col("variant") == "default"))
+    subject = (pl.col("allocator") == run.subject) & (pl.col("variant") == "default")
+    own = run.time_samples().filter(subject)
+    faults = run.samples.filter(subject & pl.col("event").str.starts_with(FAULT_EVENT))
     tables = []
     for workload in run.workloads:
-        part = own.filter(pl.col("workload") == workload)
+        this = pl.col("workload") == workload
+        part = own.filter(this)
         if part["count"].sum():
-            tables.append(_table(run, part, workload, cpu_ns_per_op(run, throughput, workload)))
+            tables.append(_table(run, part, faults.filter(this), workload, cpu_ns_per_op(run, throughput, workload)))
     if len(tables) > 1:
-        tables.append(_table(run, own, ALL, None))
+        tables.append(_table(run, own, faults, ALL, None))
     return tuple(tables)
 
 
@@ -128,7 +143,9 @@ def _largest(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     return summed.sort(["count", *keys], descending=[True, *(False for _ in keys)], nulls_last=True)
 
 
-def _table(run: RunData, samples: pl.DataFrame, workload: str, ns_per_op: float | None) -> LayerTable:
+def _table(
+    run: RunData, samples: pl.DataFrame, faults: pl.DataFrame, workload: str, ns_per_op: float | None
+) -> LayerTable:
     total = int(samples["count"].sum())
     rows = []
     for layer, kernel, count in _largest(samples, ["self_layer", "kernel"]).iter_rows():
@@ -145,6 +162,7 @@ def _table(run: RunData, samples: pl.DataFrame, workload: str, ns_per_op: float 
         rows=tuple(rows),
         kernel=wilson(kernel_count, total),
         causes=_causes(run, samples),
+        faults=_faults(run, faults),
         unattributed_symbols=_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
     )
 
@@ -166,6 +184,15 @@ def _causes(run: RunData, samples: pl.DataFrame) -> tuple[Cause, ...]:
         for layer, cause, count in largest.iter_rows()
     ]
     return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))
+
+
+def _faults(run: RunData, samples: pl.DataFrame) -> tuple[FaultRow, ...]:
+    """By the user layer: a fault that the kernel itself ran into (copying to a user's buffer) is its caller's."""
+    layer = pl.coalesce("caused_layer", "self_layer").alias("layer")
+    summed = samples.with_columns(layer).group_by("layer").agg(pl.col("count").sum(), pl.col("period").sum())
+    total = int(summed["count"].sum())
+    rows = summed.sort(["count", "layer"], descending=[True, False]).iter_rows()
+    return tuple(FaultRow(name, layer_title(run, name), faults, wilson(count, total)) for name, count, faults in rows)
 
 
 def _symbols(samples: pl.DataFrame, *, most: int = 5) -> tuple[Location, ...]:

@@ -34,6 +34,7 @@ def _view(table: LayerTable) -> LayerView:
         user=wilson(table.samples - table.kernel.count, table.samples),
         kernel=table.kernel,
         causes=tuple(cause for cause in table.causes if cause.share.count > 1)[:MOST_CAUSES],
+        faults=table.faults[:MOST_CAUSES],
         unattributed_symbols=tuple(f"{s.function} ({s.dso}): {s.samples}" for s in table.unattributed_symbols),
     )
 

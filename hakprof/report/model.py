@@ -10,7 +10,7 @@ from hakprof.analysis.allocator_counters import RouteTable, StageTable
 from hakprof.analysis.compare import Comparison
 from hakprof.analysis.events import EventTable
 from hakprof.analysis.findings import Finding
-from hakprof.analysis.layers import Cause
+from hakprof.analysis.layers import Cause, FaultRow
 from hakprof.analysis.memory import Memory
 from hakprof.analysis.statistics import Share
 from hakprof.analysis.syscalls import SyscallTable
@@ -110,6 +110,7 @@ class LayerView:
     user: Share
     kernel: Share
     causes: tuple[Cause, ...]
+    faults: tuple[FaultRow, ...]
     unattributed_symbols: tuple[str, ...]
 
 

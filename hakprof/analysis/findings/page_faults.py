@@ -19,6 +19,7 @@ from hakprof.analysis.findings.model import (
     Context,
     Finding,
     Hypothesis,
+    Proof,
     Status,
     crossings,
     gain_of,
@@ -48,6 +49,7 @@ def find_page_faults(context: Context) -> Finding | None:
         evidence=(
             *layer_proof(found, LAYER),
             *cause_proof(found, [LAYER]),
+            *_fault_proof(lead.table),
             *per_op_proof(context, workload, ["minor-faults", "page-faults"]),
             *counter_proof(context, workload, ["stages.stage3", "superslabs.created", "superslabs.released"]),
             *syscall_proof(context, workload, GIVING_BACK),
@@ -65,8 +67,26 @@ def find_page_faults(context: Context) -> Finding | None:
     )
 
 
+def _fault_proof(table: LayerTable) -> list[Proof]:
+    return [
+        Proof(
+            f"Page faults, {table.title}",
+            f"touched by {row.title}",
+            f"{wording.count(row.faults)} faults, {wording.share(row.share)}",
+        )
+        for row in table.faults[:3]
+    ]
+
+
 def _own_touch(table: LayerTable) -> Hypothesis:
+    """By the page-fault event where it was recorded; otherwise by the callers of the handler's samples."""
     text = "the allocator itself touches fresh pages first (carving blocks, writing links or metadata)"
+    if table.faults:
+        total = sum(row.share.count for row in table.faults)
+        others = NOT_THE_ALLOCATOR | {row.layer for row in table.rows if row.kernel}
+        own = sum(row.share.count for row in table.faults if row.layer not in others)
+        reason = f"{wording.pct(own / total)} of the recorded page faults happen in the allocator's layers"
+        return Hypothesis(text, Status.VALIDATED if own / total > CAUSE_MAJORITY else Status.REJECTED, reason)
     known = [cause for cause in table.causes if cause.layer == LAYER and cause.caused_by != NO_USER_FRAME]
     total = sum(cause.share.count for cause in known)
     own = sum(cause.share.count for cause in known if cause.caused_by not in NOT_THE_ALLOCATOR)

@@ -91,8 +91,8 @@ def test_ns_per_op_of_the_layers_sum_to_the_measured_time() -> None:
 
 def test_shares_carry_an_interval() -> None:
     for row in table_rows(section(document(healthy().build()), "3.")):
-        if len(row) == 5 and row[0] not in ("Layer", "---", "**Sum**"):
-            assert re.fullmatch(r"<?\d+\.\d % ±\d+\.\d", row[2]), row
+        if len(row) == 6 and row[0] not in ("Layer", "---", "**Sum**"):
+            assert re.fullmatch(r"<?\d+\.\d % ±\d+\.\d", row[3]), row
 
 
 def test_syscall_share_stands_beside_the_share_of_the_run() -> None:

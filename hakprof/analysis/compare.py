@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from hakprof.analysis.bundle import Analysis, analyse
 from hakprof.analysis.inputs import RunData
-from hakprof.analysis.labels import allocator_title, layer_title, variant_title, workload_title
+from hakprof.analysis.labels import allocator_title, variant_title, workload_title
 from hakprof.analysis.layers import ALL, LayerTable
 from hakprof.analysis.memory import peak_values
 from hakprof.analysis.statistics import (
@@ -70,7 +70,6 @@ class LayerChange:
 
     workload_title: str
     layer: str
-    title: str
     kernel: bool
     before: Share
     after: Share
@@ -126,7 +125,7 @@ def compare_runs(before: RunData, after: RunData) -> Comparison:
     old, new = analyse(before), analyse(after)
     rows, lone = _throughput(before, after)
     syscalls, lone_calls = _syscalls(old, new, before.subject, after.subject)
-    layers, lone_layers = _layers(before, old, after, new)
+    layers, lone_layers = _layers(old, new)
     return Comparison(
         differences=tuple(_differences(before, old, after, new)),
         throughput=rows,
@@ -186,20 +185,17 @@ def _lone(olds: Iterable[tuple[str, ...]], news: Iterable[tuple[str, ...]]) -> l
     return sorted(found)
 
 
-def _layers(before: RunData, old: Analysis, after: RunData, new: Analysis) -> tuple[tuple[LayerChange, ...], list[str]]:
+def _layers(old: Analysis, new: Analysis) -> tuple[tuple[LayerChange, ...], list[str]]:
     olds = {table.workload: table for table in old.layers if table.workload != ALL}
     news = {table.workload: table for table in new.layers if table.workload != ALL}
     rows = [
-        change
-        for workload in olds
-        if workload in news
-        for change in _layer_changes(before, after, olds[workload], news[workload])
+        change for workload in olds if workload in news for change in _layer_changes(olds[workload], news[workload])
     ]
     lone = [f"layers of {key[0]}: only {side}" for key, side in _lone([(k,) for k in olds], [(k,) for k in news])]
     return tuple(rows), lone
 
 
-def _layer_changes(before: RunData, after: RunData, old: LayerTable, new: LayerTable) -> list[LayerChange]:
+def _layer_changes(old: LayerTable, new: LayerTable) -> list[LayerChange]:
     olds = {(row.layer, row.kernel): row for row in old.rows}
     news = {(row.layer, row.kernel): row for row in new.rows}
     changes = []
@@ -210,11 +206,10 @@ def _layer_changes(before: RunData, after: RunData, old: LayerTable, new: LayerT
         if max(share_was.value, share_now.value) < LEAST_SHARE:
             continue
         delta, low, high = share_difference(share_was, share_now)
-        title = layer_title(before if was else after, layer)
         ns_was, ns_now = (was.ns_per_op if was else 0.0), (now.ns_per_op if now else 0.0)
         moved = not low <= 0 <= high
         changes.append(
-            LayerChange(old.title, layer, title, kernel, share_was, share_now, delta, low, high, ns_was, ns_now, moved)
+            LayerChange(old.title, layer, kernel, share_was, share_now, delta, low, high, ns_was, ns_now, moved)
         )
     return sorted(changes, key=lambda one: (-abs(one.delta), one.layer, one.kernel))
 

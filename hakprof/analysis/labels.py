@@ -23,8 +23,10 @@ def variant_title(run: RunData, allocator: str, variant: str) -> str:
     return (known.title if known else "") or variant
 
 
-def layer_title(run: RunData, layer: str) -> str:
-    return run.layer_titles.get(layer) or layer
+def layer_meaning(run: RunData, layer: str) -> str:
+    """What a layer is, in a few words; its own name, which stands beside it, is not repeated."""
+    title = run.layer_titles.get(layer, "")
+    return title.removeprefix(f"{layer}:").strip()
 
 
 def workload_group(run: RunData, workload: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from hakprof.analysis.inputs import RunData
-from hakprof.analysis.labels import layer_title, workload_title
+from hakprof.analysis.labels import layer_meaning, workload_title
 from hakprof.analysis.statistics import Share, wilson
 from hakprof.analysis.throughput import Throughput
 from hakprof.model.run import Collector
@@ -34,7 +34,7 @@ class Location:
 @dataclass(frozen=True, slots=True)
 class LayerRow:
     layer: str
-    title: str
+    meaning: str  # in a few words; empty where the name says it
     kernel: bool
     share: Share
     ns_per_op: float | None  # share × CPU time of one operation in the plain runs; None where those are missing
@@ -45,9 +45,7 @@ class Cause:
     """Kernel samples of ``layer`` that the user layer ``caused_by`` asked for; ``share`` is of that kernel layer."""
 
     layer: str
-    title: str
     caused_by: str
-    caused_by_title: str
     share: Share
 
 
@@ -56,7 +54,6 @@ class FaultRow:
     """Page faults that code of a layer ran into. The event samples where the page is touched, not the handler."""
 
     layer: str
-    title: str
     faults: int  # samples × period: about so many
     share: Share  # of the samples of the event
 
@@ -150,8 +147,8 @@ def _table(
     rows = []
     for layer, kernel, count in _largest(samples, ["self_layer", "kernel"]).iter_rows():
         share = wilson(count, total)
-        rows.append(LayerRow(layer, layer_title(run, layer), kernel, share, ns_per_op and share.value * ns_per_op))
-    rows = [row for row in rows if row.layer != UNATTRIBUTED] + _unattributed(run, rows, total, ns_per_op)
+        rows.append(LayerRow(layer, layer_meaning(run, layer), kernel, share, ns_per_op and share.value * ns_per_op))
+    rows = [row for row in rows if row.layer != UNATTRIBUTED] + _unattributed(rows, total, ns_per_op)
     kernel_count = int(samples.filter(pl.col("kernel"))["count"].sum())
     return LayerTable(
         workload=workload,
@@ -161,38 +158,35 @@ def _table(
         samples=total,
         rows=tuple(rows),
         kernel=wilson(kernel_count, total),
-        causes=_causes(run, samples),
-        faults=_faults(run, faults),
+        causes=_causes(samples),
+        faults=_faults(faults),
         unattributed_symbols=_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
     )
 
 
-def _unattributed(run: RunData, rows: list[LayerRow], total: int, ns_per_op: float | None) -> list[LayerRow]:
+def _unattributed(rows: list[LayerRow], total: int, ns_per_op: float | None) -> list[LayerRow]:
     """The row is shown even when empty: a reader must see that nothing was left over."""
     found = [row for row in rows if row.layer == UNATTRIBUTED]
     if found:
         return found
-    return [LayerRow(UNATTRIBUTED, layer_title(run, UNATTRIBUTED), False, wilson(0, total), ns_per_op and 0.0)]
+    return [LayerRow(UNATTRIBUTED, "no rule names it", False, wilson(0, total), ns_per_op and 0.0)]
 
 
-def _causes(run: RunData, samples: pl.DataFrame) -> tuple[Cause, ...]:
+def _causes(samples: pl.DataFrame) -> tuple[Cause, ...]:
     kernel = samples.filter(pl.col("kernel")).with_columns(pl.col("caused_layer").fill_null(NO_USER_FRAME))
     totals = dict(kernel.group_by("self_layer").agg(pl.col("count").sum()).iter_rows())
     largest = _largest(kernel, ["self_layer", "caused_layer"])
-    found = [
-        Cause(layer, layer_title(run, layer), cause, layer_title(run, cause), wilson(count, totals[layer]))
-        for layer, cause, count in largest.iter_rows()
-    ]
+    found = [Cause(layer, cause, wilson(count, totals[layer])) for layer, cause, count in largest.iter_rows()]
     return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))
 
 
-def _faults(run: RunData, samples: pl.DataFrame) -> tuple[FaultRow, ...]:
+def _faults(samples: pl.DataFrame) -> tuple[FaultRow, ...]:
     """By the user layer: a fault that the kernel itself ran into (copying to a user's buffer) is its caller's."""
     layer = pl.coalesce("caused_layer", "self_layer").alias("layer")
     summed = samples.with_columns(layer).group_by("layer").agg(pl.col("count").sum(), pl.col("period").sum())
     total = int(summed["count"].sum())
     rows = summed.sort(["count", "layer"], descending=[True, False]).iter_rows()
-    return tuple(FaultRow(name, layer_title(run, name), faults, wilson(count, total)) for name, count, faults in rows)
+    return tuple(FaultRow(name, faults, wilson(count, total)) for name, count, faults in rows)
 
 
 def _symbols(samples: pl.DataFrame, *, most: int = 5) -> tuple[Location, ...]:

@@ -55,7 +55,7 @@ def _layer_bars(table: LayerTable) -> tuple[LayerBar, ...]:
         together = table.share_of(layer)
         kernel = sum(row.share.value for row in rows if row.kernel)
         user = sum(row.share.value for row in rows if not row.kernel)
-        bars.append(LayerBar(rows[0].title, user, kernel, together.low, together.high))
+        bars.append(LayerBar(layer, user, kernel, together.low, together.high))
     return tuple(bars)
 
 

@@ -29,7 +29,7 @@ def _view(table: LayerTable) -> LayerView:
         title=table.title,
         samples=table.samples,
         rows=tuple(rows),
-        unattributed=_together(rest[0].title, UNATTRIBUTED, rest, table.samples),
+        unattributed=_together(rest[0].meaning, UNATTRIBUTED, rest, table.samples),
         sum_share=sum(row.share.count for row in table.rows) / table.samples,
         user=wilson(table.samples - table.kernel.count, table.samples),
         kernel=table.kernel,
@@ -40,7 +40,7 @@ def _view(table: LayerTable) -> LayerView:
 
 
 def _row(row: LayerRow) -> LayerViewRow:
-    return LayerViewRow(row.title, row.layer, _side([row]), row.share, row.ns_per_op)
+    return LayerViewRow(row.meaning, row.layer, _side([row]), row.share, row.ns_per_op)
 
 
 def _together(title: str, layer: str | None, rows: Sequence[LayerRow], samples: int) -> LayerViewRow:
@@ -59,13 +59,11 @@ def layer_matrix(tables: Sequence[LayerTable]) -> LayerMatrix | None:
     single = [table for table in tables if table.workload != ALL]
     if len(single) < 2:
         return None
-    titles: dict[str, str] = {}
     largest: dict[str, float] = {}
     for table in single:
         for row in table.rows:
-            titles[row.layer] = row.title
             largest[row.layer] = max(largest.get(row.layer, 0.0), table.share_of(row.layer).value)
-    names = [name for name in titles if name == UNATTRIBUTED or largest[name] >= MATRIX_SHOWN]
+    names = [name for name in largest if name == UNATTRIBUTED or largest[name] >= MATRIX_SHOWN]
     names.sort(key=lambda name: (name == UNATTRIBUTED, -largest[name], name))
-    rows = [(titles[name], tuple(table.share_of(name).value for table in single)) for name in names]
+    rows = [(name, tuple(table.share_of(name).value for table in single)) for name in names]
     return LayerMatrix(tuple(table.title for table in single), tuple(rows))

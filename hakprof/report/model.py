@@ -91,7 +91,7 @@ class ResultGroup:
 
 @dataclass(frozen=True, slots=True)
 class LayerViewRow:
-    title: str
+    meaning: str
     layer: str | None  # None: several small layers together
     side: str  # "user" or "kernel", or both for folded rows
     share: Share
@@ -119,7 +119,7 @@ class LayerMatrix:
     """Shares of the larger layers on every workload, beside one another."""
 
     workloads: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...]], ...]  # layer title, one share per workload
+    rows: tuple[tuple[str, tuple[float, ...]], ...]  # layer, one share per workload
 
 
 @dataclass(frozen=True, slots=True)

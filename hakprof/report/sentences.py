@@ -147,7 +147,7 @@ def no_bottleneck(analysis: Analysis) -> str | None:
     table = next((t for t in analysis.layers if t.workload == ALL), analysis.layers[0] if analysis.layers else None)
     if table is None:
         return "No threshold is crossed, and no recording tells where the time goes."
-    largest = [f"{row.title} {wording.share(row.share)}" for row in table.rows[:3]]
+    largest = [f"{row.layer} {wording.share(row.share)}" for row in table.rows[:3]]
     return f"No threshold is crossed. The largest layers over {table.title}: {wording.listing(largest)}."
 
 

@@ -35,7 +35,7 @@ def cause_proof(crossings: Sequence[Crossing], layers: Sequence[str], *, most: i
     return [
         Proof(
             f"Kernel time by cause, {table.title}",
-            f"{cause.title} ← {cause.caused_by_title}",
+            f"{cause.layer} ← {cause.caused_by}",
             wording.share(cause.share),
         )
         for cause in causes

@@ -5,6 +5,7 @@ from hakprof.analysis.allocator_counters import CounterSet
 from hakprof.analysis.findings.common import plain_command
 from hakprof.analysis.findings.model import (
     LIBC_FALLBACK,
+    LIBC_MALLOC,
     Context,
     Finding,
     Hypothesis,
@@ -25,7 +26,7 @@ def find_fallback(context: Context) -> Finding | None:
     found.sort(key=lambda pair: (-pair[0].value, pair[1].workload))
     share, lead = found[0]
     table = next((t for t in context.tables if t.workload == lead.workload), None)
-    libc = table.share_of("libc", "fallback") if table else None
+    libc = table.share_of("fallback", *LIBC_MALLOC) if table else None
     gain = gain_of(libc) if libc else None
     return Finding(
         id="libc-fallback",
@@ -50,7 +51,7 @@ def find_fallback(context: Context) -> Finding | None:
             "find out why the layer that should serve them refuses",
         ),
         expected=(
-            f"libc's share of the samples there is {wording.share(libc)}; the allocator's own cost would take its place"
+            f"libc's malloc holds {wording.share(libc)} of the samples there; the allocator's own cost would replace it"
             if libc
             else "not known: this workload was not recorded"
         ),

@@ -31,13 +31,12 @@ def find_hot_layers(context: Context) -> tuple[Finding, ...]:
 def _finding(context: Context, layer: str, found: list[Crossing]) -> Finding:
     lead = found[0]
     row = lead.table.row(layer)
-    title = row.title if row else layer
     per_op = f", {wording.ns(row.ns_per_op)} of each operation" if row and row.ns_per_op is not None else ""
     gain = gain_of(lead.share)
     return Finding(
         id=f"hot-layer-{layer}",
         severity=severity_of(gain),
-        title=f"Time in {title}",
+        title=f"Time in {layer}",
         workloads=titles(found),
         impact=lead.share,
         gain=gain,

@@ -39,7 +39,7 @@ def find_kernel_dominated(context: Context) -> Finding | None:
         locations=(),
         hypotheses=(
             Hypothesis(
-                f"the largest kernel layer, {largest[0].title}, explains it" if largest else "one layer explains it",
+                f"the largest kernel layer, {largest[0].layer}, explains it" if largest else "one layer explains it",
                 Status.VALIDATED if largest and largest[0].share.value > lead.share.value / 2 else Status.REJECTED,
                 f"{wording.pct(largest[0].share.value / lead.share.value)} of the kernel time"
                 if largest

@@ -35,7 +35,8 @@ CAUSE_MAJORITY = 0.50  # a cause is called the cause from here on
 # Severity, by the throughput that could be gained at most.
 CRITICAL_GAIN, HIGH_GAIN, MEDIUM_GAIN = 0.50, 0.15, 0.05
 
-NOT_THE_ALLOCATOR = frozenset({"benchmark", "libc", UNATTRIBUTED})
+LIBC_MALLOC = ("glibc_front", "glibc_arena", "glibc_system")
+NOT_THE_ALLOCATOR = frozenset({"benchmark", "libc", UNATTRIBUTED, *LIBC_MALLOC})
 
 
 class Severity(StrEnum):

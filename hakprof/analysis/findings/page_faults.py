@@ -71,7 +71,7 @@ def _fault_proof(table: LayerTable) -> list[Proof]:
     return [
         Proof(
             f"Page faults, {table.title}",
-            f"touched by {row.title}",
+            f"touched by {row.layer}",
             f"{wording.count(row.faults)} faults, {wording.share(row.share)}",
         )
         for row in table.faults[:3]

@@ -77,22 +77,20 @@ void bench_thread_done(void);
 extern void *(*volatile bench_null_malloc)(size_t size);
 extern void (*volatile bench_null_free)(void *ptr);
 
-/* xorshift64*: three shifts and a multiplication. */
+/* wyrand: one addition, one wide multiplication (Wang Yi, public domain). */
 static inline uint64_t bench_random(uint64_t *state) {
-    uint64_t x = *state;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    *state = x;
-    return x * 0x2545F4914F6CDD1Du;
+    *state += 0xA0761D6478BD642Fu;
+    const unsigned __int128 product = (unsigned __int128)*state * (*state ^ 0xE7037ED1A0B428DBu);
+    return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
 
 static inline uint64_t bench_seed(uint64_t seed, unsigned thread) {
     return (seed + 1) * 0x9E3779B97F4A7C15u + (uint64_t)thread * 0xD1B54A32D192ED03u + 1;
 }
 
-/* Uniform in [0, range) for ranges below 2^32, without a division. */
-static inline size_t bench_below(uint64_t random, size_t range) { return (size_t)(((random >> 32) * (uint64_t)range) >> 32); }
+/* Uniform in [0, range) for ranges below 2^32, without a division, from the upper or the lower half of a random number. */
+static inline size_t bench_below_upper(uint64_t random, size_t range) { return (size_t)(((random >> 32) * (uint64_t)range) >> 32); }
+static inline size_t bench_below_lower(uint64_t random, size_t range) { return (size_t)(((random & UINT32_MAX) * (uint64_t)range) >> 32); }
 
 /* One block with its first and last byte written. `allocator` is a constant in each compiled loop. */
 static inline void *bench_alloc(bench_allocator_t allocator, size_t size) {

@@ -27,12 +27,13 @@ static volatile int stopped;
 BENCH_LOOP void replace_blocks(bench_allocator_t allocator, chain_t *chain, uint64_t ops) {
     const bench_options_t *options = chain->options;
     const size_t least = options->size_min, range = options->size_max - least + 1, chunks = options->working_set;
+    void **const blocks = chain->blocks;
     uint64_t random = chain->random;
-    for (uint64_t i = 0; i < ops; i++) {
+    for (uint64_t left = ops; left > 0; left--) {
         const uint64_t drawn = bench_random(&random);
-        void **block = &chain->blocks[bench_below(drawn, chunks)];
+        void **block = &blocks[bench_below_upper(drawn, chunks)];
         bench_free(allocator, *block);
-        *block = bench_alloc(allocator, least + bench_below(drawn << 32, range));
+        *block = bench_alloc(allocator, least + bench_below_lower(drawn, range));
     }
     chain->random = random;
     chain->ops += ops;
@@ -42,7 +43,7 @@ BENCH_LOOP void fill_blocks(bench_allocator_t allocator, chain_t *chain) {
     const bench_options_t *options = chain->options;
     const size_t range = options->size_max - options->size_min + 1;
     for (size_t i = 0; i < options->working_set; i++)
-        chain->blocks[i] = bench_alloc(allocator, options->size_min + bench_below(bench_random(&chain->random), range));
+        chain->blocks[i] = bench_alloc(allocator, options->size_min + bench_below_upper(bench_random(&chain->random), range));
     chain->mallocs += options->working_set;
 }
 

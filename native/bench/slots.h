@@ -14,13 +14,14 @@ typedef struct {
 } bench_slots_t;
 
 BENCH_LOOP void bench_replace(bench_allocator_t allocator, const bench_options_t *options, bench_slots_t *table, uint64_t ops) {
-    const size_t least = options->size_min, range = options->size_max - least + 1, slots = options->working_set;
+    const size_t least = options->size_min, range = options->size_max - least + 1, count = options->working_set;
+    void **const slots = table->slots;
     uint64_t random = table->random;
-    for (uint64_t i = 0; i < ops; i++) {
+    for (uint64_t left = ops; left > 0; left--) {
         const uint64_t drawn = bench_random(&random);
-        void **slot = &table->slots[bench_below(drawn, slots)];
+        void **slot = &slots[bench_below_upper(drawn, count)];
         bench_free(allocator, *slot);
-        *slot = bench_alloc(allocator, least + bench_below(drawn << 32, range));
+        *slot = bench_alloc(allocator, least + bench_below_lower(drawn, range));
     }
     table->random = random;
     table->mallocs += ops;
@@ -28,16 +29,17 @@ BENCH_LOOP void bench_replace(bench_allocator_t allocator, const bench_options_t
 }
 
 BENCH_LOOP void bench_toggle(bench_allocator_t allocator, const bench_options_t *options, bench_slots_t *table, uint64_t ops) {
-    const size_t least = options->size_min, range = options->size_max - least + 1, slots = options->working_set;
+    const size_t least = options->size_min, range = options->size_max - least + 1, count = options->working_set;
+    void **const slots = table->slots;
     uint64_t random = table->random, mallocs = 0;
-    for (uint64_t i = 0; i < ops; i++) {
+    for (uint64_t left = ops; left > 0; left--) {
         const uint64_t drawn = bench_random(&random);
-        void **slot = &table->slots[bench_below(drawn, slots)];
+        void **slot = &slots[bench_below_upper(drawn, count)];
         if (*slot != NULL) {
             bench_free(allocator, *slot);
             *slot = NULL;
         } else {
-            *slot = bench_alloc(allocator, least + bench_below(drawn << 32, range));
+            *slot = bench_alloc(allocator, least + bench_below_lower(drawn, range));
             mallocs++;
         }
     }
@@ -54,7 +56,7 @@ static inline void bench_slots_run(const bench_options_t *options, bench_slots_t
 BENCH_LOOP void bench_fill(bench_allocator_t allocator, const bench_options_t *options, bench_slots_t *table) {
     const size_t least = options->size_min, range = options->size_max - least + 1;
     for (size_t i = 0; i < options->working_set; i++)
-        table->slots[i] = bench_alloc(allocator, least + bench_below(bench_random(&table->random), range));
+        table->slots[i] = bench_alloc(allocator, least + bench_below_upper(bench_random(&table->random), range));
     table->mallocs += options->working_set;
 }
 

@@ -53,11 +53,15 @@ static void *hak_alloc_large(size_t alignment, size_t size, bool *zero) {
     return ptr;
 }
 
-void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
-    if (size > HAK_TINY_MAX && size < HAK_MID_MAX) {
+void *hak_alloc_beyond_tiny(hak_heap_t *heap, size_t size) {
+    if (HAK_LIKELY(size < HAK_MID_MAX)) {
         void *block = hkm_ace_alloc(heap, size);
         if (HAK_LIKELY(block != NULL)) return block;
     }
+    return hak_alloc_slow(heap, size);
+}
+
+void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
     heap = hak_heap_of_caller(heap);
     if (HAK_UNLIKELY(heap == NULL)) return hak_alloc_fallback(16, size);
     hak_stat_size(size);

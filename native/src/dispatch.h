@@ -5,6 +5,8 @@
 
 #include "front.h"
 
+/* Sizes that are not tiny: mid from the thread's own bins, the rest by hak_alloc_slow. */
+void *hak_alloc_beyond_tiny(hak_heap_t *heap, size_t size);
 /* Any size; NULL with errno = ENOMEM. `heap` may be the empty heap. */
 void *hak_alloc_slow(hak_heap_t *heap, size_t size);
 /* Any pointer. */
@@ -20,9 +22,9 @@ static inline void *hak_alloc(size_t size) {
     hak_heap_t *heap = hak_tls_heap;
     if (HAK_LIKELY(size <= HAK_TINY_MAX - (HAK_CLASSIFY == HAK_CLASSIFY_HEADER))) {
         void *block = tiny_alloc_fast(heap, size);
-        if (HAK_LIKELY(block != NULL)) return block;
+        return HAK_LIKELY(block != NULL) ? block : hak_alloc_slow(heap, size);
     }
-    return hak_alloc_slow(heap, size);
+    return hak_alloc_beyond_tiny(heap, size);
 }
 
 static inline void hak_free(void *ptr) {

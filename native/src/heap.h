@@ -37,12 +37,12 @@ typedef struct {
 typedef enum { HAK_HEAP_ACTIVE, HAK_HEAP_PARKED, HAK_HEAP_BUSY, HAK_HEAP_ORPHAN } hak_heap_state_t;
 
 struct hak_heap_s {
-    /* Read by the fast paths. */
+    /* Used by the fast paths. */
+    hak_bin_t bins[HAK_CLASSES];
     const hak_code_t *map;
     uintptr_t map_mask;
     hak_code_t tag;
     uint32_t id;
-    hak_bin_t bins[HAK_CLASSES];
     /* Slow paths. `cache` is `bins`, or `shadow` when every call must take the slow entry. */
     hak_bin_t *cache;
     hak_heap_class_t classes[HAK_CLASSES];

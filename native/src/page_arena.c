@@ -8,7 +8,7 @@
 hak_lock_t hak_lock_page_arena = HAK_LOCK_INIT;
 
 static void *hak_arena_kept[HAK_ARENA_KEEP];
-static unsigned hak_arena_count;
+static unsigned hak_arena_count, hak_arena_coming;
 
 void *page_arena_acquire(void) {
     void *piece = NULL;
@@ -18,11 +18,19 @@ void *page_arena_acquire(void) {
     return piece != NULL ? piece : hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
 }
 
+/* The place among the kept is taken before the piece is purged, and filled after it. */
 void page_arena_release(void *piece) {
+    hak_lock_acquire(&hak_lock_page_arena);
+    const bool keep = hak_arena_count + hak_arena_coming < HAK_ARENA_KEEP;
+    hak_arena_coming += keep;
+    hak_lock_release(&hak_lock_page_arena);
+    if (!keep) {
+        hak_os_unmap(piece, HAK_SUPERSLAB_BYTES);
+        return;
+    }
     hak_os_purge(piece, HAK_SUPERSLAB_BYTES);
     hak_lock_acquire(&hak_lock_page_arena);
-    const bool keep = hak_arena_count < HAK_ARENA_KEEP;
-    if (keep) hak_arena_kept[hak_arena_count++] = piece;
+    hak_arena_kept[hak_arena_count++] = piece;
+    hak_arena_coming--;
     hak_lock_release(&hak_lock_page_arena);
-    if (!keep) hak_os_unmap(piece, HAK_SUPERSLAB_BYTES);
 }

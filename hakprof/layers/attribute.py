@@ -102,10 +102,26 @@ def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> A
         unattributed_symbols=_sum(
             samples.filter(pl.col("self_layer") == UNATTRIBUTED), ("event", "dso", "symbol"), ("count",)
         ).sort(["count", "event", "dso", "symbol"], descending=[True, False, False, False]),
-        unmatched_rules=rules.unmatched(rules.layers[index] for index in matched[matched >= 0].tolist()),
+        unmatched_rules=rules.unmatched(
+            (rules.layers[index] for index in matched[matched >= 0].tolist()), _objects(profile, symbolizer)
+        ),
         titles=dict(rules.titles),
         warnings=symbolizer.warnings,
     )
+
+
+def _objects(profile: PerfProfile, symbolizer: Symbolizer) -> list[tuple[str, bool, tuple[str, ...]]]:
+    """Path, whether it is the program itself, and symbol names of each user object that was sampled."""
+    used = np.unique(np.concatenate((profile.samples["mapping"].to_numpy(), profile.stacks.mapping)))
+    rows = profile.mappings[used[used >= 0].tolist()].filter(pl.col("pid") >= 0)
+    return [
+        (path, is_executable, symbolizer.symbol_names(path, identity))
+        for path, is_executable, identity in rows.select("path", "is_executable", "build_id")
+        .unique()
+        .sort("path")
+        .iter_rows()
+        if path.startswith("/")
+    ]
 
 
 def _chains(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet, keys: pl.DataFrame) -> tuple[_Chains, Sites]:

@@ -99,18 +99,32 @@ class RuleSet:
                 whole = rule.layer
         return Match(entry, named, whole)
 
-    def unmatched(self, seen: Iterable[str]) -> tuple[str, ...]:
-        """Layers that own no frame at all, of catalogues that own some: code that the build may not contain.
+    def unmatched(self, seen: Iterable[str], objects: Sequence[tuple[str, bool, Sequence[str]]]) -> tuple[str, ...]:
+        """Layers that own no frame, of catalogues that own some, and that no symbol of the objects belongs to either.
 
-        Kernel layers are left out: not to enter the kernel somewhere is no surprise.
+        Such code is not in the build, or no longer bears that name. ``objects`` are (path, is the executable, symbol
+        names). Kernel layers are left out: not to enter the kernel somewhere is no surprise.
         """
         present = set(seen)
         groups = {self._group_of[layer] for layer in present}
-        return tuple(
+        absent = [
             layer
             for layer in self.layers
             if layer not in present and layer not in self._kernel_layers and self._group_of[layer] in groups
-        )
+        ]
+        return tuple(layer for layer in absent if not self._is_in_any(layer, objects))
+
+    def _is_in_any(self, layer: str, objects: Sequence[tuple[str, bool, Sequence[str]]]) -> bool:
+        number = self.layers.index(layer)
+        for rule in self._rules:
+            if rule.layer != number:
+                continue
+            for path, is_executable, names in objects:
+                if not rule.is_in_scope(Code(None, None, path, False, is_executable)):
+                    continue
+                if rule.functions is None or any(rule.functions.match(plain_name(name)) for name in names):
+                    return True
+        return False
 
 
 def load_rules(names: Sequence[str], extra: Sequence[LayerRule] = ()) -> RuleSet:

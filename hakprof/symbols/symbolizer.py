@@ -78,6 +78,10 @@ class Symbolizer:
         slots = table.find(addresses).tolist()
         return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else () for s in slots]
 
+    def symbol_names(self, path: str, build_id: str | None) -> tuple[str, ...]:
+        """All names in the symbol table of an object; () for a stripped or missing one."""
+        return self._object(path, build_id).symbols.names
+
     @staticmethod
     def _frames(one: _Object, path: str, address: int, symbol: str | None) -> tuple[Frame, ...]:
         chain = one.inlines.find(address) if one.inlines is not None else ()

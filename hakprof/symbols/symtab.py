@@ -6,6 +6,7 @@ symbols__fixup_end): agreeing with `perf report` on names means following them.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ _LOCAL, _GLOBAL, _WEAK = 0, 1, 2
 _FIRST_RESERVED_SECTION = 0xFF00
 _ALLOC = 2
 _PAGE = 4096
+_JUMP_THROUGH_SLOT = b"\xff\x25"  # x86-64: jmp *distance(%rip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +52,37 @@ class SymbolTable:
         return np.where((slot >= 0) & (addresses < self.ends[slot]), slot, -1)
 
 
-def table_of(symbols: Iterable[Symbol], *, last_end: int | None = None) -> SymbolTable:
-    """One name for each start; a symbol of size 0 reaches to the next one."""
+def table_of(symbols: Iterable[Symbol]) -> SymbolTable:
+    """One name for each start; a symbol of size 0 reaches to the next one, the last one to the end of its next page.
+
+    Of several at one start, the order given matters as in perf: only the last of size 0 reaches anywhere.
+    """
     chosen: list[Symbol] = []
-    for symbol in sorted(symbols, key=lambda s: s.start):
-        if chosen and chosen[-1].start == symbol.start:
-            chosen[-1] = better(chosen[-1], symbol)
-        else:
-            chosen.append(symbol)
+    for _, group in groupby(sorted(symbols, key=lambda s: s.start), key=lambda s: s.start):
+        aliases = list(group)
+        chosen.append(max(aliases, key=lambda s: _preference(s, reaches=s.size > 0 or s is aliases[-1])))
     starts = [s.start for s in chosen]
-    ends = []
-    for index, symbol in enumerate(chosen):
-        following = starts[index + 1] if index + 1 < len(chosen) else None
-        if symbol.size:
-            ends.append(min(symbol.start + symbol.size, 2**64 - 1))
-        elif following is not None:
-            ends.append(following)
-        else:
-            ends.append(last_end or min((symbol.start + _PAGE - 1) // _PAGE * _PAGE + _PAGE, 2**64 - 1))
+    following = [*starts[1:], min((starts[-1] + _PAGE - 1) // _PAGE * _PAGE + _PAGE, 2**64 - 1)] if starts else []
+    ends = [
+        min(symbol.start + symbol.size, 2**64 - 1) if symbol.size else end
+        for symbol, end in zip(chosen, following, strict=True)
+    ]
     return SymbolTable(
         np.array(starts, dtype=np.uint64), np.array(ends, dtype=np.uint64), tuple(s.name for s in chosen)
     )
 
 
-def better(one: Symbol, other: Symbol) -> Symbol:
-    """perf's choice between two names of one address (choose_best_symbol)."""
-
-    def rank(symbol: Symbol) -> tuple[bool, bool, bool, bool, int, int]:
-        underscores = len(symbol.name) - len(symbol.name.lstrip("_"))
-        return (
-            symbol.size > 0,
-            symbol.kind != _NOTYPE,
-            symbol.binding != _WEAK,
-            symbol.binding == _GLOBAL,
-            -underscores,
-            len(symbol.name),
-        )
-
-    return other if rank(other) > rank(one) else one
+def _preference(symbol: Symbol, *, reaches: bool) -> tuple[bool, bool, bool, bool, int, int]:
+    """perf's choice among names of one address (choose_best_symbol); the first of equals is kept."""
+    underscores = len(symbol.name) - len(symbol.name.lstrip("_"))
+    return (
+        reaches,
+        symbol.kind != _NOTYPE,
+        symbol.binding != _WEAK,
+        symbol.binding == _GLOBAL,
+        -underscores,
+        len(symbol.name),
+    )
 
 
 def elf_symbols(elf: ElfFile) -> list[Symbol]:
@@ -119,26 +114,57 @@ def elf_symbols(elf: ElfFile) -> list[Symbol]:
 
 
 def plt_symbols(elf: ElfFile) -> list[Symbol]:
-    """`name@plt` for each stub of .plt (or .plt.sec), in the order of the relocations that it serves."""
-    relocations = elf.section(".rela.plt")
-    dynamic = elf.section(".dynsym")
+    """`name@plt` for each stub through which the file calls other objects, ascending."""
+    return sorted([*_lazy_stubs(elf), *_got_stubs(elf)], key=lambda s: s.start)
+
+
+def _lazy_stubs(elf: ElfFile) -> list[Symbol]:
+    """The stubs of .plt (or .plt.sec), which stand in the order of the relocations that they serve."""
     stubs, first = elf.section(".plt.sec"), 0
     if stubs is None:
         stubs, first = elf.section(".plt"), 1
-    if relocations is None or dynamic is None or stubs is None or dynamic.link >= len(elf.sections):
+    if stubs is None:
         return []
     entry = stubs.entry_size or 16
-    raw = elf.data(relocations)
-    info = np.frombuffer(raw[: len(raw) // _RELOCATION_BYTES * _RELOCATION_BYTES], dtype="<u8")[1::3]
-    table, strings = _table(elf, dynamic), elf.data(elf.sections[dynamic.link])
-    indices = np.minimum(info >> np.uint64(32), max(table.size - 1, 0)).astype(np.int64)
-    names = _names(strings, table["name"][indices].tolist()) if table.size else []
-    room = stubs.size // entry - first
+    names = [name for _, name in _relocations(elf, ".rela.plt")]
+    room = max(stubs.size // entry - first, 0)
     return [
         Symbol(stubs.address + (first + number) * entry, entry, f"{name}@plt")
-        for number, name in enumerate(names[: max(room, 0)])
-        if name
+        for number, name in enumerate(names[:room])
     ]
+
+
+def _got_stubs(elf: ElfFile) -> list[Symbol]:
+    """The stubs of .plt.got: functions whose address is also taken. Each is told by the slot that it jumps through."""
+    stubs = elf.section(".plt.got")
+    if stubs is None:
+        return []
+    slots = dict(_relocations(elf, ".rela.dyn"))
+    code, entry = elf.data(stubs), stubs.entry_size or 8
+    found = []
+    for at in range(0, len(code) - entry + 1, entry):
+        jump = code.find(_JUMP_THROUGH_SLOT, at, at + entry)
+        if jump < 0:
+            continue
+        distance = int.from_bytes(code[jump + 2 : jump + 6], "little", signed=True)
+        name = slots.get(stubs.address + jump + 6 + distance)
+        if name:
+            found.append(Symbol(stubs.address + at, entry, f"{name}@plt"))
+    return found
+
+
+def _relocations(elf: ElfFile, section_name: str) -> list[tuple[int, str]]:
+    """Slot address and symbol name of each relocation; the name is empty for one without symbol."""
+    section, dynamic = elf.section(section_name), elf.section(".dynsym")
+    if section is None or dynamic is None or dynamic.link >= len(elf.sections):
+        return []
+    raw = elf.data(section)
+    rows = np.frombuffer(raw[: len(raw) // _RELOCATION_BYTES * _RELOCATION_BYTES], dtype="<u8").reshape(-1, 3)
+    table, strings = _table(elf, dynamic), elf.data(elf.sections[dynamic.link])
+    if not table.size:
+        return []
+    indices = np.minimum(rows[:, 1] >> np.uint64(32), table.size - 1).astype(np.int64)
+    return list(zip(rows[:, 0].tolist(), _names(strings, table["name"][indices].tolist()), strict=True))
 
 
 def merged_table(symbols: Sequence[Symbol], stubs: Sequence[Symbol]) -> SymbolTable:

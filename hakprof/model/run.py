@@ -92,6 +92,7 @@ class CellResult(Frozen):
     wall_ns: int
     vm_hwm_bytes: int | None = None  # peak resident set, where the collector could see it
     files: dict[str, str] = Field(default_factory=dict)
+    role_wall_ns: dict[str, int] = Field(default_factory=dict)  # of the run that wrote a role, if not ``wall_ns``
     output_tail: str = ""  # last output of the program, kept whole enough to act on a crash
     note: str = ""  # what hakprof had to do differently ("event cpu-clock instead of cycles")
 

@@ -35,6 +35,12 @@ class Build(Table):
     switches: tuple[str, ...] = ()
     flavour: Literal["release", "instrumented"] = "release"
     timeout_seconds: float = Field(600, gt=0)
+    counters_environment: dict[str, str] = Field(
+        default_factory=dict, description="environment that makes a program write its counters as JSON to {file}"
+    )
+    trace_environment: dict[str, str] = Field(
+        default_factory=dict, description="environment that makes a program write its route trace to {file}"
+    )
 
 
 class Peer(Table):
@@ -55,6 +61,13 @@ class Workload(Table):
     )
     args: tuple[str, ...] = ()
     quick_args: tuple[str, ...] | None = Field(None, description="arguments under --quick")
+    short_args: tuple[str, ...] | None = Field(
+        None, description="arguments under tools that slow a program down fifty times (callgrind, route trace)"
+    )
+    region: bool = Field(
+        False, description="the program marks its measured region through HAKPROF_CTL_FIFO and HAKPROF_ACK_FIFO"
+    )
+    threads: int = Field(1, ge=1, description="threads of the program; only single-threaded ones are pinned")
     unit: str = Field("op", description="what one operation is")
     group: str = Field("", description="workloads that are averaged together, and titled so")
     timeout_seconds: float = Field(60, gt=0)

@@ -1,0 +1,264 @@
+"""What this machine can measure (C12): tried out with the real tools, not guessed from versions."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hakprof.collect.host import describe_host, read_text
+from hakprof.collect.peers import find_library, loads, package_version
+from hakprof.model.run import Capability, Host
+from hakprof.project.schema import Peer, Project
+
+HARDWARE_EVENTS = (
+    "cycles",
+    "instructions",
+    "branches",
+    "branch-misses",
+    "cache-references",
+    "cache-misses",
+    "L1-dcache-load-misses",
+    "dTLB-load-misses",
+)
+_SECONDS = 30
+_PARANOID = "/proc/sys/kernel/perf_event_paranoid"
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The machine, what it can measure, and which hardware events count here."""
+
+    host: Host
+    capabilities: tuple[Capability, ...]
+    hardware_events: tuple[str, ...]
+    libraries: Mapping[str, Path]  # peer → library to preload; the system allocator has none
+
+    def find(self, name: str) -> Capability | None:
+        """The capability of that name."""
+        return next((one for one in self.capabilities if one.name == name), None)
+
+    def has(self, name: str) -> bool:
+        """Whether a capability is there."""
+        found = self.find(name)
+        return found is not None and found.available
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A tool that was run; ``status`` is None if it could not be."""
+
+    status: int | None
+    stdout: str
+    stderr: str
+
+    @property
+    def reason(self) -> str:
+        """The first line of what went wrong."""
+        lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip(" \n:")]
+        useful = [line for line in lines if line != "Error:"]
+        return useful[0][:200] if useful else f"ended with status {self.status}"
+
+
+def detect(project: Project) -> Detection:
+    """Try every tool on a trivial program. Takes about a second."""
+    with tempfile.TemporaryDirectory(prefix="hakprof-") as folder:
+        scratch = Path(folder)
+        events = _supported_events()
+        found = [_perf(), _perf_events(scratch), _hardware(events), _call_graph(scratch), _region(scratch)]
+    found += [_kernel_symbols(), _strace(), _program("valgrind", "valgrind", "callgrind is not run")]
+    found += [_program(tool, tool, "builds cannot be made") for tool in _build_tools(project)]
+    libraries = _libraries(project.peers)
+    found += [_peer(name, peer, libraries.get(name)) for name, peer in project.peers.items()]
+    return Detection(
+        host=describe_host(),
+        capabilities=tuple(found),
+        hardware_events=events,
+        libraries={name: path for name, path in libraries.items() if loads(path)},
+    )
+
+
+def _try(command: list[str]) -> _Tried:
+    environment = os.environ | {"LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _Tried(None, "", f"{command[0]} did not end within {_SECONDS} s")
+    except OSError as error:
+        return _Tried(None, "", f"{command[0]} cannot be started: {error.strerror}")
+    return _Tried(done.returncode, done.stdout, done.stderr)
+
+
+def _perf() -> Capability:
+    if shutil.which("perf") is None:
+        return Capability(
+            name="perf",
+            available=False,
+            detail="no perf on PATH: no profile, no counters; layers and findings need them",
+            remedy="apt-get install linux-perf",
+        )
+    tried = _try(["perf", "--version"])
+    if tried.status != 0:
+        return Capability(
+            name="perf", available=False, detail=tried.reason, remedy="apt-get install --reinstall linux-perf"
+        )
+    return Capability(name="perf", available=True, detail=tried.stdout.strip())
+
+
+def _perf_events(scratch: Path) -> Capability:
+    command = ["perf", "record", "-N", "-q", "-e", "cpu-clock", "-o", str(scratch / "probe.data"), "--", "true"]
+    tried = _try(command)
+    level = read_text(_PARANOID) or "unknown"
+    if tried.status == 0:
+        return Capability(
+            name="perf_events", available=True, detail=f"perf record works (perf_event_paranoid = {level})"
+        )
+    missing = shutil.which("perf") is None
+    return Capability(
+        name="perf_events",
+        available=False,
+        detail="no perf on PATH" if missing else f"{tried.reason} (perf_event_paranoid = {level})",
+        remedy="apt-get install linux-perf" if missing else "sysctl kernel.perf_event_paranoid=1",
+    )
+
+
+def _supported_events() -> tuple[str, ...]:
+    """Hardware events that count: the value decides, since an unsupported one comes with 100 % running."""
+    supported = []
+    tried = _try(["perf", "stat", "-x", ";", "-e", ",".join(HARDWARE_EVENTS), "--", "true"])
+    for line in tried.stderr.splitlines():
+        fields = line.split(";")
+        if len(fields) > 2 and fields[0].strip().isdigit():
+            name = next((event for event in HARDWARE_EVENTS if fields[2].strip().startswith(event)), None)
+            if name is not None and name not in supported:
+                supported.append(name)
+    return tuple(supported)
+
+
+def _hardware(events: tuple[str, ...]) -> Capability:
+    if events:
+        return Capability(name="hardware_counters", available=True, detail=", ".join(events))
+    return Capability(
+        name="hardware_counters",
+        available=False,
+        detail="no hardware event counts here (a virtual machine without a PMU, or perf is forbidden)",
+        remedy="run on bare metal, or give the guest a virtual PMU (KVM: `-cpu host,pmu=on`)",
+        replaced_by="cpu-clock samples and software events",
+    )
+
+
+def _call_graph(scratch: Path) -> Capability:
+    data = str(scratch / "chains.data")
+    tried = _try(
+        ["perf", "record", "-N", "-q", "-g", "--call-graph", "fp", "-e", "cpu-clock", "-o", data, "--", "true"]
+    )
+    if tried.status == 0:
+        return Capability(name="call_graph", available=True, detail="frame pointers, user and kernel")
+    return Capability(
+        name="call_graph",
+        available=False,
+        detail="perf record -g does not work",
+        remedy="mend perf_events first",
+        replaced_by="samples without callers",
+    )
+
+
+def _region(scratch: Path) -> Capability:
+    control, answer = scratch / "control", scratch / "answer"
+    os.mkfifo(control)
+    os.mkfifo(answer)
+    command = ["perf", "stat", "-e", "task-clock", "-D", "-1", "--control", f"fifo:{control},{answer}", "--", "true"]
+    if _try(command).status == 0:
+        return Capability(name="region_control", available=True, detail="perf --control: start-up is left out")
+    return Capability(
+        name="region_control",
+        available=False,
+        detail="this perf takes no commands while it runs (needs perf 5.10)",
+        remedy="apt-get install linux-perf of the running distribution release",
+        replaced_by="profiles of whole runs; start-up dilutes every share",
+    )
+
+
+def _kernel_symbols() -> Capability:
+    if kernel_symbols_readable():
+        return Capability(name="kernel_symbols", available=True, detail="/proc/kallsyms shows addresses")
+    return Capability(
+        name="kernel_symbols",
+        available=False,
+        detail=f"/proc/kallsyms hides addresses (kptr_restrict = {read_text('/proc/sys/kernel/kptr_restrict')})",
+        remedy="sysctl kernel.kptr_restrict=0 kernel.perf_event_paranoid=1",
+        replaced_by="kernel samples without names",
+    )
+
+
+def kernel_symbols_readable() -> bool:
+    """Whether /proc/kallsyms has real addresses for us (zeros otherwise)."""
+    try:
+        with Path("/proc/kallsyms").open(encoding="ascii", errors="replace") as stream:
+            return any(line.split(" ", 1)[0].strip("0") for line, _ in zip(stream, range(100), strict=False))
+    except OSError:
+        return False
+
+
+def _strace() -> Capability:
+    if shutil.which("strace") is None:
+        return Capability(name="strace", available=False, detail="no strace on PATH", remedy="apt-get install strace")
+    tried = _try(["strace", "-f", "-c", "-o", os.devnull, "true"])
+    if tried.status == 0:
+        return Capability(name="strace", available=True, detail=_try(["strace", "--version"]).reason)
+    return Capability(
+        name="strace",
+        available=False,
+        detail=f"tracing is forbidden: {tried.reason}",
+        remedy="sysctl kernel.yama.ptrace_scope=1 (in a container: start it with --cap-add=SYS_PTRACE)",
+    )
+
+
+def _program(name: str, package: str, without: str) -> Capability:
+    found = shutil.which(name)
+    if found is None:
+        return Capability(
+            name=name, available=False, detail=f"no {name} on PATH: {without}", remedy=f"apt-get install {package}"
+        )
+    return Capability(name=name, available=True, detail=found)
+
+
+def _build_tools(project: Project) -> Iterable[str]:
+    """The programs that the builds start with; the compiler too where that is make."""
+    tools = {build.command[0] for build in project.builds.values() if build.command}
+    return sorted(tools | ({"gcc"} if "make" in tools else set()))
+
+
+def _libraries(peers: Mapping[str, Peer]) -> dict[str, Path]:
+    found = {name: find_library(peer.library) for name, peer in peers.items() if peer.library is not None}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def peer_capability(name: str) -> str:
+    """Name of the capability that says whether a peer can be run."""
+    return f"peer {name}"
+
+
+def _peer(name: str, peer: Peer, library: Path | None) -> Capability:
+    label = peer_capability(name)
+    if peer.library is None:
+        return Capability(name=label, available=True, detail="the C library's own allocator")
+    if library is not None and loads(library):
+        version = package_version(peer)
+        detail = str(library) + (f", {peer.package} {version}" if version else "")
+        return Capability(name=label, available=True, detail=detail)
+    what = f"{peer.library} is not installed" if library is None else f"{library} cannot be preloaded"
+    remedy = f"apt-get install {peer.package}" if peer.package else f"install {peer.library} or correct peers.{name}"
+    return Capability(name=label, available=False, detail=what, remedy=remedy)

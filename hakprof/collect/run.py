@@ -1,0 +1,308 @@
+"""Runs a study: detect, build, plan, run what is not stored yet, and say how to go on when it is stopped."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import hakprof
+from hakprof.builds import git_state, make_build
+from hakprof.collect.callgrind import run_callgrind
+from hakprof.collect.capabilities import Detection, detect
+from hakprof.collect.cells import CellRun
+from hakprof.collect.counters import run_counters
+from hakprof.collect.perf_record import keep_binaries, keep_kernel_symbols, keep_objects, run_perf_record
+from hakprof.collect.perf_stat import page_faults, run_perf_stat
+from hakprof.collect.plan import make_plan
+from hakprof.collect.progress import Progress, SilentProgress
+from hakprof.collect.strace import run_strace
+from hakprof.collect.target import Setting, resolve
+from hakprof.collect.throughput import run_throughput
+from hakprof.collect.warm_up import warm_up
+from hakprof.errors import ProjectError, RunInterruptedError, StoreError
+from hakprof.model.run import BuildInfo, Cell, CellResult, CellStatus, Collector, Manifest, Skipped
+from hakprof.project.load import parse_project
+from hakprof.project.schema import Project, Study
+from hakprof.store import RunStore, create_run, open_run, utc_now
+
+_FAILURES_BEFORE_GIVING_UP = 2
+_LEAST_FREE_BYTES = 1 << 20
+
+
+def collect(
+    project: Project,
+    study_name: str | None = None,
+    *,
+    project_file: Path,
+    store_root: Path,
+    quick: bool = False,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> RunStore:
+    """Run a study and store it below ``store_root``; with ``resume``, run the cells that an unfinished run lacks.
+
+    ``project_file`` is the hakprof.toml in force: its folder is where relative paths start, its text is stored. A
+    program that crashes, fails or hangs is a result. Raises HakprofError for what the user must mend (a build that
+    fails, a program that is not there, a store that cannot be written) and RunInterruptedError on Ctrl-C and SIGTERM;
+    finished cells are kept in either case.
+    """
+    progress = progress if progress is not None else SilentProgress()
+    base = project_file.resolve().parent
+    with _sigterm_is_interrupt():
+        try:
+            if resume is not None:
+                prepared = _resumed(resume, study_name, base=base, store_root=store_root, progress=progress)
+            else:
+                prepared = _started(
+                    project, study_name, project_file, base=base, store_root=store_root, quick=quick, progress=progress
+                )
+        except KeyboardInterrupt as stop:
+            raise RunInterruptedError("interrupted before the first cell", remedy="run the command again") from stop
+        try:
+            _run_cells(prepared, progress)
+        except KeyboardInterrupt as stop:
+            done = len(prepared.store.results())
+            raise RunInterruptedError(
+                f"interrupted: {done} of {len(prepared.store.manifest.cells)} cells are stored",
+                remedy=f"go on with `hakprof collect --resume {prepared.store.path.name}`",
+            ) from stop
+    return prepared.store
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A run whose manifest is written and whose builds are made."""
+
+    store: RunStore
+    setting: Setting
+
+
+def _study(project: Project, name: str | None) -> tuple[str, Study]:
+    chosen = name if name is not None else project.project.default_study
+    if chosen not in project.studies:
+        raise ProjectError(
+            f"no study is called {chosen!r}", remedy=f"hakprof.toml has {', '.join(sorted(project.studies))}"
+        )
+    return chosen, project.studies[chosen]
+
+
+def _started(
+    project: Project,
+    study_name: str | None,
+    project_file: Path,
+    *,
+    base: Path,
+    store_root: Path,
+    quick: bool,
+    progress: Progress,
+) -> _Prepared:
+    name, study = _study(project, study_name)
+    detection = detect(project)
+    commit, dirty = git_state(base)
+    plan = make_plan(project, study, quick=quick, detection=detection)
+    builds = _make_builds(project, study, plan.cells, base, store_root, commit, dirty, progress)
+    setting = Setting(project, study, quick, base, builds, detection)
+    _check_programs(setting, plan.cells)
+    manifest = Manifest(
+        hakprof_version=hakprof.__version__,
+        project=project.project.title or project.project.name,
+        subject=project.project.name,
+        study=name,
+        created_utc=utc_now(),
+        commit=commit,
+        dirty=dirty,
+        command_line=_command_line(),
+        quick=quick,
+        host=detection.host,
+        capabilities=detection.capabilities,
+        builds=tuple(builds.values()),
+        cells=plan.cells,
+        skipped=plan.skipped,
+        project_file=project_file.read_text(encoding="utf-8"),
+    )
+    for skipped in plan.skipped:
+        remedy = f" (mend it: {skipped.remedy})" if skipped.remedy else ""
+        progress.message(f"not measured: {skipped.what}: {skipped.reason}{remedy}")
+    return _Prepared(create_run(store_root, manifest), setting)
+
+
+def _resumed(path: Path, study_name: str | None, *, base: Path, store_root: Path, progress: Progress) -> _Prepared:
+    """An unfinished run, by its own project text; its builds must come out as they were."""
+    store = open_run(path)
+    manifest = store.manifest
+    if study_name is not None and study_name != manifest.study:
+        raise StoreError(
+            f"{path.name} is a run of study {manifest.study}, not {study_name}",
+            remedy="leave the study out, or start a new run without --resume",
+        )
+    project = parse_project(manifest.project_file, source=f"{path.name}/manifest.json")
+    _, study = _study(project, manifest.study)
+    detection = detect(project)
+    builds = _make_builds(project, study, manifest.cells, base, store_root, manifest.commit, manifest.dirty, progress)
+    _refuse_other_builds(store, builds)
+    progress.message(f"resuming {path.name}: {len(store.results())} of {len(manifest.cells)} cells are stored")
+    return _Prepared(store, Setting(project, study, manifest.quick, base, builds, detection))
+
+
+def _refuse_other_builds(store: RunStore, builds: dict[str, BuildInfo]) -> None:
+    for stored in store.manifest.builds:
+        now = builds.get(stored.name)
+        if now is None:
+            continue
+        ids = {path: binary.build_id for path, binary in stored.binaries.items()}
+        if stored.sources_sha256 != now.sources_sha256:
+            what = "its sources have changed"
+        elif ids != {path: binary.build_id for path, binary in now.binaries.items()}:
+            what = "its binaries have other build ids (another compiler?)"
+        else:
+            continue
+        raise StoreError(
+            f"{store.path.name} cannot be resumed: build {stored.name}: {what}",
+            remedy="start a new run without --resume, or restore the tree that the run began with",
+        )
+
+
+def _make_builds(
+    project: Project,
+    study: Study,
+    cells: tuple[Cell, ...],
+    base: Path,
+    store_root: Path,
+    commit: str | None,
+    dirty: bool | None,
+    progress: Progress,
+) -> dict[str, BuildInfo]:
+    if not project.builds:
+        return {}
+    needed = {study.release} | {cell.build for cell in cells if cell.build in project.builds}
+    builds = {}
+    for name in sorted(needed):
+        progress.message(f"building {name}")
+        builds[name] = make_build(project, name, base=base, out_root=store_root / "build", commit=commit, dirty=dirty)
+    return builds
+
+
+def _check_programs(setting: Setting, cells: tuple[Cell, ...]) -> None:
+    """A program that is not there is the project's fault: say so before an hour is measured, not after."""
+    for cell in dict.fromkeys(cell.model_copy(update={"repetition": 0}) for cell in cells):
+        resolve(setting, cell)
+
+
+def _run_cells(prepared: _Prepared, progress: Progress) -> None:
+    store, setting = prepared.store, prepared.setting
+    stored = {result.cell.id: result for result in store.results()}
+    left = [cell for cell in store.manifest.cells if cell.id not in stored]
+    failures = Counter(_series(result.cell) for result in stored.values() if result.status is not CellStatus.OK)
+    given_up: dict[str, Cell] = {}
+    keep_kernel_symbols(store)
+    progress.start(len(left))
+    if any(cell.collector is Collector.THROUGHPUT for cell in left):
+        progress.message("warming up")
+        warm_up(setting, left)
+    for cell in left:
+        if failures[_series(cell)] >= _FAILURES_BEFORE_GIVING_UP:
+            given_up.setdefault(_series(cell), cell)
+            continue
+        progress.cell_started(cell)
+        result = _run_cell(prepared, cell)
+        failures[_series(cell)] += result.status is not CellStatus.OK
+        progress.cell_done(result)
+    skipped = tuple(
+        Skipped(
+            what=f"{cell.collector.value} of {cell.workload} under {cell.allocator} ({cell.variant}) from repetition "
+            f"{cell.repetition + 1} on",
+            reason=f"it went wrong {_FAILURES_BEFORE_GIVING_UP} times",
+            remedy="read the program's last output in the report",
+        )
+        for cell in given_up.values()
+    )
+    manifest = store.manifest
+    store.write_manifest(
+        manifest.model_copy(update={"finished_utc": utc_now(), "skipped": (*manifest.skipped, *skipped)})
+    )
+
+
+def _run_cell(prepared: _Prepared, cell: Cell) -> CellResult:
+    store = prepared.store
+    with store.begin(cell) as folder:
+        run = CellRun(cell, resolve(prepared.setting, cell, short=cell.collector is Collector.CALLGRIND), folder)
+        result = _measure(prepared, run)
+        if cell.collector is Collector.PERF_RECORD:
+            keep_objects(store, result, folder)
+        else:
+            keep_binaries(store, result.binary, result.preload)
+        _refuse_full_disk(store)
+        store.commit(result)
+    return result
+
+
+def _measure(prepared: _Prepared, run: CellRun) -> CellResult:
+    setting = prepared.setting
+    match run.cell.collector:
+        case Collector.THROUGHPUT:
+            return run_throughput(run)
+        case Collector.PERF_STAT:
+            return run_perf_stat(run, setting.detection.hardware_events)
+        case Collector.PERF_RECORD:
+            return run_perf_record(
+                run,
+                frequency_hz=setting.study.frequency_hz,
+                detection=setting.detection,
+                expected_faults=_expected_faults(prepared.store, run.cell),
+            )
+        case Collector.STRACE:
+            return run_strace(run)
+        case Collector.COUNTERS:
+            build = setting.project.builds[run.cell.build]
+            return run_counters(run, build, short=resolve(setting, run.cell, short=True))
+        case Collector.CALLGRIND:
+            return run_callgrind(run)
+
+
+def _expected_faults(store: RunStore, cell: Cell) -> int | None:
+    """What perf stat counted for the same program in this run."""
+    counted = cell.model_copy(update={"collector": Collector.PERF_STAT})
+    return page_faults(store.cell_dir(counted.id) / "perf_stat.json")
+
+
+def _refuse_full_disk(store: RunStore) -> None:
+    """On a full disk the tools write half files and seem to be at fault: such a cell must not count as finished."""
+    free = os.statvfs(store.path)
+    if free.f_bavail * free.f_frsize < _LEAST_FREE_BYTES:
+        raise StoreError(
+            f"{store.path}: the disk is full",
+            remedy=f"free some space, then go on with `hakprof collect --resume {store.path.name}`; finished cells are kept",
+        )
+
+
+def _series(cell: Cell) -> str:
+    """What all repetitions of a cell have in common."""
+    return cell.model_copy(update={"repetition": 0}).id
+
+
+def _command_line() -> tuple[str, ...]:
+    """How hakprof was called; the program by its name alone, since a path tells whose machine it was."""
+    return (Path(sys.argv[0]).name, *sys.argv[1:])
+
+
+@contextlib.contextmanager
+def _sigterm_is_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does. Python takes signals in its main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,264 @@
+"""Run directories: atomic, resumable, listable.
+
+    <root>/runs/<UTC time>-<commit>-<study>/
+        manifest.json            what the run is (model.run.Manifest)
+        raw/<cell.id>/cell.json  how the cell went (model.run.CellResult), beside the files that its tools wrote
+        objects/<build-id>/NAME  copies of the measured ELF files, so that an old run can still be symbolised
+        host/kallsyms.gz         the kernel's symbols at the time
+    <root>/build/                what hakprof built
+
+A cell is written to ``raw/.tmp-…`` and renamed when it is whole: a killed run leaves finished cells and nothing half.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from hakprof.errors import StoreError
+from hakprof.model.run import Cell, CellResult, Manifest
+
+MANIFEST = "manifest.json"
+CELL_FILE = "cell.json"
+SCHEMA_VERSION = 1
+_TEMPORARY = ".tmp-"
+
+
+class RunStore:
+    """One run on disk. Reading works on a read-only folder; writing raises StoreError where it cannot."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.warnings: list[str] = []
+
+    @property
+    def raw_dir(self) -> Path:
+        """Folder of the cells."""
+        return self.path / "raw"
+
+    @property
+    def object_dir(self) -> Path:
+        """Folder of the measured ELF files, by build id."""
+        return self.path / "objects"
+
+    @property
+    def kallsyms(self) -> Path:
+        """The kernel's symbols; the file may be absent."""
+        return self.path / "host" / "kallsyms.gz"
+
+    def cell_dir(self, cell_id: str) -> Path:
+        """Folder of a finished cell."""
+        return self.raw_dir / cell_id
+
+    def has(self, cell: Cell) -> bool:
+        """Whether the cell is finished and can be read."""
+        return self._read_cell(self.cell_dir(cell.id)) is not None
+
+    def results(self) -> tuple[CellResult, ...]:
+        """Every finished cell, sorted by id. One that cannot be read is left out and named in ``warnings``."""
+        if not self.raw_dir.is_dir():
+            return ()
+        found = []
+        for folder in sorted(self.raw_dir.iterdir()):
+            if folder.name.startswith(_TEMPORARY) or not folder.is_dir():
+                continue
+            result = self._read_cell(folder)
+            if result is not None:
+                found.append(result)
+        return tuple(found)
+
+    def _read_cell(self, folder: Path) -> CellResult | None:
+        path = folder / CELL_FILE
+        if not folder.is_dir():
+            return None
+        try:
+            result = CellResult.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            self._warn(f"{path.relative_to(self.path)}: {_first_line(error)}; the cell is left out")
+            return None
+        if result.cell.id != folder.name:
+            self._warn(f"{path.relative_to(self.path)}: describes cell {result.cell.id}; the cell is left out")
+            return None
+        return result
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @contextlib.contextmanager
+    def begin(self, cell: Cell) -> Iterator[Path]:
+        """A fresh folder for the cell's files; it vanishes unless :meth:`commit` is called before the block ends."""
+        folder = self.raw_dir / f"{_TEMPORARY}{cell.id}"
+        with _writing(self.path):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, result: CellResult) -> None:
+        """Make the begun cell a finished one. Nothing is finished if this raises StoreError."""
+        folder = self.raw_dir / f"{_TEMPORARY}{result.cell.id}"
+        final = self.cell_dir(result.cell.id)
+        with _writing(self.path):
+            _write_json(folder / CELL_FILE, result)
+            shutil.rmtree(final, ignore_errors=True)
+            folder.rename(final)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest in one step."""
+        with _writing(self.path):
+            _write_json(self.path / MANIFEST, manifest)
+        self.manifest = manifest
+
+    def keep_object(self, build_id: str, source: Path) -> None:
+        """Copy a measured ELF file to ``objects/<build_id>/<basename>``, once."""
+        target = self.object_dir / build_id / source.name
+        if target.exists():
+            return
+        with _writing(self.path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f"{_TEMPORARY}{target.name}")
+            shutil.copyfile(source, partial)
+            partial.replace(target)
+
+    def write_file(self, relative: str, content: bytes) -> None:
+        """Write a file of the run in one step."""
+        target = self.path / relative
+        with _writing(self.path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_bytes(target, content)
+
+
+def create_run(root: Path, manifest: Manifest) -> RunStore:
+    """Make the run's folder below ``root`` and write its manifest."""
+    stamp = re.sub(r"[-:]", "", manifest.created_utc).split(".")[0].rstrip("Z") + "Z"
+    stamp = stamp.replace("+0000Z", "Z")
+    base = f"{stamp}-{(manifest.commit or 'nogit')[:8]}-{manifest.study}"
+    with _writing(root):
+        (root / "runs").mkdir(parents=True, exist_ok=True)
+        path = _fresh_folder(root / "runs", base)
+        (path / "raw").mkdir()
+        run = RunStore(path, manifest)
+        _write_json(path / MANIFEST, manifest)
+    return run
+
+
+def _fresh_folder(parent: Path, base: str) -> Path:
+    for name in (base, *(f"{base}-{number}" for number in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            (parent / name).mkdir()
+            return parent / name
+    raise StoreError(f"{parent}: too many runs called {base}", remedy="wait a second and try again")
+
+
+def open_run(path: Path) -> RunStore:
+    """Open a stored run for reading or resuming. StoreError when it is none, or of a newer hakprof."""
+    file = path / MANIFEST
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError as error:
+        what = "is no run directory: it has no manifest.json" if path.is_dir() else "no such run directory"
+        raise StoreError(f"{path}: {what}", remedy="`hakprof runs` lists the runs there are") from error
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read: {error.strerror}", remedy="make it readable for you") from error
+    _refuse_newer(file, text)
+    try:
+        return RunStore(path, Manifest.model_validate_json(text))
+    except ValidationError as error:
+        raise StoreError(
+            f"{file}: not a valid manifest: {_first_line(error)}",
+            remedy="restore it from a backup, or delete the run's folder and collect again",
+        ) from error
+
+
+def _refuse_newer(file: Path, text: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        document = json.loads(text)
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{file}: written by a newer hakprof (schema {version}, this one reads {SCHEMA_VERSION})",
+                remedy="upgrade hakprof (`pip install --upgrade hakprof`)",
+            )
+
+
+def list_runs(root: Path) -> tuple[Path, ...]:
+    """Folders of the runs below ``root``, oldest first."""
+    folder = root / "runs"
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted((path for path in folder.iterdir() if (path / MANIFEST).is_file()), key=lambda p: p.name))
+
+
+def latest_run(root: Path, study: str | None = None, finished: bool | None = None) -> Path | None:
+    """The youngest run of a study; ``finished`` True or False leaves out the others. Unreadable ones are passed over."""
+    for path in reversed(list_runs(root)):
+        try:
+            manifest = open_run(path).manifest
+        except StoreError:
+            continue
+        if study is not None and manifest.study != study:
+            continue
+        if finished is None or finished == (manifest.finished_utc is not None):
+            return path
+    return None
+
+
+def utc_now() -> str:
+    """The time as manifests and cells carry it: ISO 8601, UTC, whole milliseconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _write_json(path: Path, value: BaseModel) -> None:
+    _write_bytes(path, (value.model_dump_json(indent=1) + "\n").encode("utf-8"))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{_TEMPORARY}{path.name}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _writing(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or where}: cannot be written: {os.strerror(error.errno or errno.EIO)}",
+            remedy=_write_remedy(error.errno),
+        ) from error
+
+
+def _write_remedy(number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            "free some space, then go on with `hakprof collect --resume latest`; "
+            "finished cells are kept (old runs below runs/ can be deleted)"
+        )
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "choose a folder that you may write to with --store"
+    return "choose another folder with --store"
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0]

@@ -1,0 +1,113 @@
+"""Making a stored run small enough to send or to commit, without changing any report that is made of it.
+
+What goes: binaries that hold no sample, the code of system libraries (symbol tables stay), kernel symbols that no
+sample touches, and cached tables. What stays: the manifest, the cells as the tools wrote them, the project's binaries.
+"""
+
+import gzip
+import shutil
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hakprof.elf import BUILD_SECTION, read_elf
+from hakprof.errors import StoreError
+from hakprof.parse.perf_data import PerfProfile, read_perf_data
+from hakprof.store import RunStore, open_run
+
+_CODE_SECTIONS = frozenset({".text", ".rodata", ".data", ".data.rel.ro", ".eh_frame", ".gcc_except_table"})
+_CPUMODE_KERNEL = 1
+
+
+def pack_run(source: Path, target: Path) -> Path:
+    """Write a packed copy of the run ``source`` to the new folder ``target`` and return it.
+
+    Raises:
+        StoreError: ``source`` is no run, or ``target`` exists.
+    """
+    run = open_run(source)
+    if target.exists():
+        raise StoreError(f"{target}: exists already", remedy="name a folder that does not exist yet")
+    target.mkdir(parents=True)
+    shutil.copyfile(run.path / "manifest.json", target / "manifest.json")
+    build_ids: set[str] = set()
+    addresses: set[int] = set()
+    for result in run.results():
+        folder = run.cell_dir(result.cell.id)
+        shutil.copytree(folder, target / folder.relative_to(run.path))
+        if "perf_data" in result.files:
+            profile = read_perf_data(folder / result.files["perf_data"])
+            build_ids |= _touched_objects(profile)
+            addresses |= _kernel_addresses(profile)
+    _pack_objects(run, target, build_ids)
+    if run.kallsyms.is_file():
+        packed = target / run.kallsyms.relative_to(run.path)
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        # No time stamp inside, so that packing twice gives the same bytes.
+        packed.write_bytes(gzip.compress("".join(_touched_symbols(run.kallsyms, addresses)).encode(), mtime=0))
+    return target
+
+
+def _touched_objects(profile: PerfProfile) -> set[str]:
+    rows = np.unique(np.concatenate([profile.samples["mapping"].to_numpy(), profile.stacks.mapping]))
+    found = profile.mappings["build_id"].gather(rows[rows >= 0])
+    return {build_id for build_id in found.to_list() if build_id}
+
+
+def _kernel_addresses(profile: PerfProfile) -> set[int]:
+    leaves = profile.samples.filter(profile.samples["cpumode"] == _CPUMODE_KERNEL)["ip"].to_list()
+    return {*leaves, *profile.stacks.address[profile.stacks.kernel].tolist()}
+
+
+def _pack_objects(run: RunStore, target: Path, build_ids: set[str]) -> None:
+    own = {
+        binary.build_id
+        for build in run.manifest.builds
+        for binary in build.binaries.values()
+        if binary.build_id is not None
+    }
+    for folder in sorted(path for path in run.object_dir.iterdir() if path.name in build_ids):
+        copied = target / run.object_dir.relative_to(run.path) / folder.name
+        shutil.copytree(folder, copied)
+        for path in copied.iterdir():
+            if folder.name not in own:
+                _blank_code(path)
+
+
+def _blank_code(path: Path) -> None:
+    """Overwrite code and data with zeros: names and addresses stay, and the file compresses to almost nothing."""
+    elf = read_elf(path)
+    if elf.section(BUILD_SECTION) is not None:
+        return
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        for section in elf.sections:
+            if section.name in _CODE_SECTIONS and section.type != "SHT_NOBITS":
+                stream.seek(section.offset)
+                stream.write(bytes(section.size))
+
+
+def _touched_symbols(kallsyms: Path, addresses: set[int]) -> Iterator[str]:
+    """The lines of the symbols that hold an address, each with its successor, which tells where it ends."""
+    opener = gzip.open if kallsyms.suffix == ".gz" else open
+    with opener(kallsyms, "rt", encoding="utf-8", errors="replace") as stream:
+        lines = stream.readlines()
+    starts = [int(line.split(maxsplit=1)[0], 16) for line in lines]
+    order = sorted(range(len(lines)), key=lambda index: (starts[index], index))
+    ordered = [starts[index] for index in order]
+    wanted: set[int] = set()
+    for address in addresses:
+        after = bisect_right(ordered, address)
+        if after == 0:
+            continue
+        # Aliases share an address; which of them is shown is the symboliser's choice, so all stay.
+        wanted.update(
+            order[
+                bisect_right(ordered, ordered[after - 1] - 1) : bisect_right(
+                    ordered, ordered[min(after, len(order) - 1)]
+                )
+            ]
+        )
+    return (lines[index] for index in sorted(wanted))

@@ -15,6 +15,7 @@ from functools import lru_cache
 from hakprof.errors import ProjectError
 from hakprof.project.schema import LayerRule
 from hakprof.resources import catalogues_dir
+from hakprof.symbols.demangle import demangle
 
 UNATTRIBUTED = "unattributed"
 PROJECT_RULES = "project"
@@ -146,11 +147,7 @@ def catalogue(name: str) -> tuple[LayerRule, ...]:
 def plain_name(function: str) -> str:
     """A function's name as people know it: demangled, without clone suffix and symbol version."""
     stripped = _CLONE_SUFFIX.sub("", function) or function
-    if stripped.startswith("_Z"):
-        from symbolic.demangle import demangle_name
-
-        return str(demangle_name(stripped, no_args=True))
-    return stripped
+    return demangle(stripped)
 
 
 def _compile(rule: LayerRule, layer: int) -> _Rule:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hakprof.elf import ElfFile, parse_build_id_note
 from hakprof.errors import ParseError
+from hakprof.symbols.demangle import demangle
 from hakprof.symbols.inlines import InlineTable
 from hakprof.symbols.kallsyms import read_kallsyms, running_kernel
 from hakprof.symbols.objects import ObjectFinder
@@ -66,7 +67,7 @@ class Symbolizer:
         addresses = _virtual_addresses(one.segments, offsets)
         slots = one.symbols.find(addresses).tolist()
         return [
-            self._frames(one, path, address, one.symbols.names[slot] if slot >= 0 else None)
+            self._frames(one, path, address, demangle(one.symbols.names[slot]) if slot >= 0 else None)
             for address, slot in zip(addresses.tolist(), slots, strict=True)
         ]
 
@@ -85,7 +86,7 @@ class Symbolizer:
     @staticmethod
     def _frames(one: _Object, path: str, address: int, symbol: str | None) -> tuple[Frame, ...]:
         chain = one.inlines.find(address) if one.inlines is not None else ()
-        frames = [Frame(each.function, each.file, each.line, path, True) for each in chain[:-1]]
+        frames = [Frame(demangle(each.function), each.file, each.line, path, True) for each in chain[:-1]]
         outer = chain[-1] if chain else None
         if symbol is not None or outer is not None:
             name = symbol if symbol is not None or outer is None else outer.function

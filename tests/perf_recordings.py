@@ -1,0 +1,108 @@
+"""Real recordings for the tests: a C program with everything that a reader can get wrong, and perf's own tables."""
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+# Threads that rename themselves, a fork, an exec of itself under another name, nested static inline layers, page faults
+# and mappings that come and go.
+PROGRAM = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#define INLINE static inline __attribute__((always_inline))
+INLINE unsigned mix(unsigned x) { x ^= x << 13; x ^= x >> 17; x ^= x << 5; return x; }
+INLINE unsigned mix_twice(unsigned x) { return mix(mix(x)); }
+INLINE void *renew(void *old, unsigned r) { free(old); return malloc(16 + (mix_twice(r) & 1023)); }
+static __attribute__((noinline)) void touch(void) {
+    char *m = mmap(0, 1 << 19, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(m, 1, 1 << 19);
+    munmap(m, 1 << 19);
+}
+static __attribute__((noinline)) void *churn(void *seed) {
+    unsigned r = (unsigned)(size_t)seed + 77;
+    void *slots[1024] = {0};
+    for (long i = 0; i < ROUNDS; i++) {
+        r = mix_twice(r);
+        slots[r & 1023] = renew(slots[r & 1023], r);
+        memset(slots[r & 1023], 1, 16);
+        if (!(i & 0xffff)) { prctl(PR_SET_NAME, (i >> 16) & 1 ? "odd name" : "even"); touch(); }
+    }
+    return 0;
+}
+int main(int argc, char **argv) {
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) pthread_create(&threads[i], 0, churn, (void *)(size_t)i);
+    if (argc < 2 && fork() == 0) { churn((void *)5); execl(argv[0], "again", "child", (char *)0); }
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], 0);
+    wait(0);
+    return 0;
+}
+"""
+
+
+@lru_cache(maxsize=1)
+def why_not_live() -> str | None:
+    """Why no recording can be made here, or None."""
+    if not (shutil.which("perf") and shutil.which("gcc")):
+        return "perf or gcc is not installed"
+    tried = subprocess.run(
+        ["perf", "record", "-e", "cpu-clock", "-o", os.devnull, "--", "true"], capture_output=True, check=False
+    )
+    return None if tried.returncode == 0 else "perf record is not permitted here"
+
+
+def compile_program(folder: Path, *flags: str, rounds: int = 1_500_000, name: str = "churn") -> Path:
+    source, binary = folder / f"{name}.c", folder / name
+    source.write_text(PROGRAM)
+    options = ["-O2", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wl,--build-id", f"-DROUNDS={rounds}"]
+    subprocess.run(["gcc", *options, *flags, str(source), "-o", str(binary)], check=True)
+    return binary
+
+
+def record(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
+    output = folder / name
+    full = ["perf", "record", "-q", *options, "-o", str(output), "--", *command]
+    subprocess.run(full, check=True, capture_output=True)
+    return output
+
+
+def perf_stats(recording: Path) -> dict[str, int]:
+    """Record counts by type, as `perf report --stats` prints them."""
+    printed = subprocess.run(
+        ["perf", "report", "--stats", "-i", str(recording)], capture_output=True, text=True, check=True
+    ).stdout
+    counts: dict[str, int] = {}
+    for line in printed.splitlines():
+        name, found, rest = line.partition(" events:")
+        if found and name.strip() not in counts:
+            counts[name.strip()] = int(rest.split()[0])
+    return counts
+
+
+def perf_table(recording: Path) -> Counter[tuple[str, str, str, str]]:
+    """Samples by (event, comm, dso, symbol) from `perf report`; a symbol that it cannot name is "[unknown]"."""
+    printed = subprocess.run(
+        ["perf", "report", "-i", str(recording), "--stdio", "--no-children", "-g", "none", "--percentage", "absolute",
+         "-F", "sample,comm,dso,sym", "-t", "\x01", "-w", "9,16,64,200", "--sort", "comm,dso,sym"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    table: Counter[tuple[str, str, str, str]] = Counter()
+    event = ""
+    for line in printed.splitlines():
+        if line.startswith("# Samples:") and "of event " in line:
+            event = line.split("of event ")[1].strip().strip("'")
+        if line.startswith("#") or "\x01" not in line:
+            continue
+        count, comm, dso, symbol = (field.strip() for field in line.split("\x01"))
+        name = symbol.split("] ", 1)[1]
+        table[event, comm, dso, "[unknown]" if name.startswith("0x") else name] += int(count)
+    return table

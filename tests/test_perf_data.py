@@ -1,0 +1,230 @@
+"""The perf.data reader against perf itself on real recordings, and against damaged ones."""
+
+import struct
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from perf_recordings import compile_program, perf_stats, perf_table, record, why_not_live
+
+from hakprof.errors import HakprofError, ParseError
+from hakprof.layers import attribute, load_rules
+from hakprof.parse.perf_data import read_perf_data
+from hakprof.parse.perf_data.samples import _powers_of
+from hakprof.parse.perf_data.walk import walk_block
+from hakprof.symbols import Symbolizer
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))]
+
+VARIANTS = {
+    "chains": ("-F", "4999", "-g"),
+    "no chains": ("-F", "4999"),
+    "two events": ("-F", "2999", "-e", "cpu-clock,page-faults", "-g"),
+    "every page fault": ("-e", "page-faults", "-c", "1", "-g"),
+    "dwarf stacks": ("-F", "1999", "--call-graph", "dwarf,2048"),
+    "fixed period": ("-e", "task-clock", "-c", "500000", "-g"),
+    "per thread": ("-F", "1999", "-g", "--per-thread"),
+    "whole machine": ("-F", "1999", "-g", "-a"),
+    "build ids in mmaps": ("-F", "1999", "-g", "--buildid-mmap"),
+    "no build ids": ("-F", "1999", "-g", "--no-buildid"),
+    "no times": ("-F", "1999", "-g", "--no-timestamp"),
+}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_program(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture(scope="module")
+def recorded(program: Path) -> Callable[[str], Path]:
+    made: dict[str, Path] = {}
+
+    def get(variant: str) -> Path:
+        if variant not in made:
+            name = variant.replace(" ", "_") + ".data"
+            made[variant] = record(program.parent, *VARIANTS[variant], command=(str(program),), name=name)
+        return made[variant]
+
+    return get
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_record_counts_equal_perfs_own(recorded: Callable[[str], Path], variant: str) -> None:
+    profile = read_perf_data(recorded(variant))
+    assert profile.record_counts == perf_stats(recorded(variant))
+    assert profile.sample_count == profile.record_counts["SAMPLE"]
+    assert not profile.truncated
+    assert profile.warnings == ()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_samples_by_comm_dso_symbol_equal_perf_report(recorded: Callable[[str], Path], variant: str) -> None:
+    profile = read_perf_data(recorded(variant))
+    found = attribute(profile, Symbolizer(), load_rules(["kernel"])).samples
+    mine: Counter[tuple[str, str, str, str]] = Counter()
+    for event, comm, dso, symbol, count in found.select("event", "comm", "dso", "symbol", "count").iter_rows():
+        mine[event, comm, dso, _stub(symbol)] += count
+    theirs: Counter[tuple[str, str, str, str]] = Counter()
+    for (event, comm, dso, symbol), count in perf_table(recorded(variant)).items():
+        theirs[event, comm, dso, _stub(symbol)] += count
+    assert sum(mine.values()) == sum(theirs.values())
+    differing = {key: (mine[key], theirs[key]) for key in {*mine, *theirs} if mine[key] != theirs[key]}
+    half_sum = sum(abs(one - other) for one, other in differing.values()) / 2
+    assert half_sum <= 0.0001 * sum(theirs.values()), differing
+
+
+def _stub(symbol: str) -> str:
+    """perf 6.1 gives calls through .plt to _init or to nobody where .plt.got exists; hakprof names the stub."""
+    return "[stub]" if symbol.endswith("@plt") or symbol in {"_init", "[unknown]"} else symbol
+
+
+def test_names_and_programs_are_those_of_the_samples_time(recorded: Callable[[str], Path], program: Path) -> None:
+    profile = read_perf_data(recorded("chains"))
+    assert {"odd name", "even"} <= set(profile.samples["comm"])
+    programs = profile.mappings.filter("is_executable")
+    assert set(programs["path"]) == {str(program)}
+    # The child that executed itself again has mappings from before and after.
+    assert programs.group_by("pid").len()["len"].max() == 2
+    assert profile.mappings.filter(pl.col("until_ns").is_not_null()).height > 0
+
+
+def test_header_notes_are_read(recorded: Callable[[str], Path], program: Path) -> None:
+    profile = read_perf_data(recorded("fixed period"))
+    (event,) = profile.events
+    assert (event.name, event.period, event.frequency_hz, event.is_time) == ("task-clock", 500000, None, True)
+    assert profile.command_line[-1] == str(program)
+    assert profile.os_release == Path("/proc/sys/kernel/osrelease").read_text().strip()
+    assert profile.cpu_count
+    assert str(program) in profile.build_ids
+
+
+def test_page_faults_are_no_measure_of_time(recorded: Callable[[str], Path]) -> None:
+    clock, faults = read_perf_data(recorded("two events")).events
+    assert (clock.is_time, faults.is_time) == (True, False)
+
+
+def test_chains_are_leaf_first_and_without_markers(recorded: Callable[[str], Path]) -> None:
+    profile = read_perf_data(recorded("chains"))
+    row = profile.samples.filter(pl.col("stack_id") > 0).row(0, named=True)
+    chain = profile.stacks.addresses(row["stack_id"])
+    assert chain[0] == row["ip"]
+    assert all(address < 2**64 - 4095 for address in chain)
+    assert profile.stacks.addresses(0) == ()
+    assert read_perf_data(recorded("no chains")).has_chains is False
+
+
+def test_a_killed_recorder_leaves_what_it_had_written(recorded: Callable[[str], Path], tmp_path: Path) -> None:
+    content = bytearray(recorded("chains").read_bytes())
+    data_start, data_size = struct.unpack_from("<2Q", content, 40)
+    struct.pack_into("<Q", content, 48, 0)
+    unfinished = tmp_path / "perf.data"
+    unfinished.write_bytes(content[: data_start + data_size])
+    profile = read_perf_data(unfinished)
+    assert profile.truncated
+    assert "did not finish" in profile.warnings[0]
+    assert profile.sample_count == read_perf_data(recorded("chains")).sample_count
+
+
+def test_a_truncated_file_gives_a_partial_result_that_says_so(recorded: Callable[[str], Path], tmp_path: Path) -> None:
+    whole = recorded("chains").read_bytes()
+    cut = tmp_path / "perf.data"
+    cut.write_bytes(whole[: len(whole) // 2])
+    profile = read_perf_data(cut)
+    assert profile.truncated
+    assert any("cut off" in warning for warning in profile.warnings)
+    assert 0 < profile.sample_count < read_perf_data(recorded("chains")).sample_count
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"hello, world" * 20, "not a perf.data file"),
+        (b"2ELIFREP" + bytes(200), "big-endian"),
+        (b"PERFILE2" + struct.pack("<Q", 104) + bytes(10), "cut off"),
+        (b"PERFILE2" + struct.pack("<Q", 104) + bytes(200), "event table is broken"),
+    ],
+)
+def test_another_kind_of_file_is_refused_with_a_remedy(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "perf.data"
+    path.write_bytes(content)
+    with pytest.raises(ParseError, match=message) as caught:
+        read_perf_data(path)
+    assert caught.value.remedy
+
+
+def test_a_recording_without_samples_is_refused(program: Path, tmp_path: Path) -> None:
+    empty = record(tmp_path, "-e", "cpu-clock", "-D", "60000", command=("true",))
+    with pytest.raises(ParseError, match="no samples"):
+        read_perf_data(empty)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParseError, match=r"nowhere\.data: cannot be read: No such file"):
+        read_perf_data(tmp_path / "nowhere.data")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_ends_in_an_error_or_a_result(
+    recorded: Callable[[str], Path], tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(recorded("two events").read_bytes())
+    kind = data.draw(st.sampled_from(["cut", "flips", "header"]))
+    if kind == "cut":
+        content = content[: data.draw(st.integers(0, len(content)))]
+    else:
+        last = len(content) - 1 if kind == "flips" else 600
+        for _ in range(data.draw(st.integers(1, 40))):
+            content[data.draw(st.integers(0, last))] ^= 1 << data.draw(st.integers(0, 7))
+    damaged = tmp_path / "perf.data"
+    damaged.write_bytes(content)
+    try:
+        profile = read_perf_data(damaged)
+    except HakprofError:
+        return
+    found = attribute(profile, Symbolizer(), load_rules(["glibc", "kernel"])).samples
+    assert found["count"].sum() == profile.sample_count
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_the_walk_meets_every_record_whatever_they_hold(data: st.DataObject) -> None:
+    """Record sizes of all kinds, aligned or not, with payloads that look like sample headers."""
+    lookalike = struct.pack("<IHH", 9, 2, data.draw(st.integers(0, 64)))
+    records, starts, position = bytearray(), [], 0
+    for _ in range(data.draw(st.integers(1, 40))):
+        is_sample = data.draw(st.booleans())
+        words = data.draw(st.integers(0, 6))
+        payload = lookalike * words if data.draw(st.booleans()) else bytes(8 * words)
+        if not is_sample:
+            payload += bytes(data.draw(st.integers(0, 9)))
+        size = 8 + len(payload)
+        records += struct.pack("<IHH", 9 if is_sample else 3, 0, size) + payload
+        starts.append((position, is_sample))
+        position += size
+    samples: list[int] = []
+    others: list[int] = []
+
+    def take_record(_kind: int, _misc: int, _record: memoryview, offset: int) -> int:
+        others.append(offset)
+        return 0
+
+    block = np.frombuffer(bytes(records), dtype=np.uint8)
+    consumed, count = walk_block(
+        block, 0, lambda _words, found, offset: samples.extend((found * 8 + offset).tolist()), take_record
+    )
+    assert consumed == len(records)
+    assert count == len(samples)
+    assert sorted(samples) == [at for at, is_sample in starts if is_sample]
+    assert others == [at for at, is_sample in starts if not is_sample]
+
+
+def test_powers_are_modulo_the_word() -> None:
+    assert _powers_of(0x9E3779B97F4A7C15, 50).tolist() == [pow(0x9E3779B97F4A7C15, i, 2**64) for i in range(50)]

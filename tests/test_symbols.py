@@ -1,0 +1,199 @@
+"""Names and inlined functions, against nm and addr2line."""
+
+import gzip
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from perf_recordings import compile_program, record, why_not_live
+
+from hakprof.elf import build_id, read_elf
+from hakprof.errors import ParseError
+from hakprof.layers import attribute, load_rules
+from hakprof.layers.rules import plain_name
+from hakprof.parse.perf_data import read_perf_data
+from hakprof.symbols import Symbolizer
+from hakprof.symbols.kallsyms import read_kallsyms
+from hakprof.symbols.symtab import Symbol, elf_symbols, plt_symbols, table_of
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_program(tmp_path_factory.mktemp("symbols"))
+
+
+def text_offsets(binary: Path) -> np.ndarray:
+    """File offsets of .text, every third byte."""
+    text = read_elf(binary).section(".text")
+    assert text is not None
+    return np.arange(text.offset, text.offset + text.size, 3, dtype=np.uint64)
+
+
+def addr2line(binary: Path, addresses: list[int]) -> list[list[tuple[str, str]]]:
+    """For each address the inline chain as (function, file:line), innermost first."""
+    printed = subprocess.run(
+        ["addr2line", "-a", "-i", "-f", "-e", str(binary)],
+        input="\n".join(hex(a) for a in addresses), capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    chains: list[list[tuple[str, str]]] = []
+    lines = iter(printed)
+    for line in lines:
+        if line.startswith("0x"):
+            chains.append([])
+        else:
+            chains[-1].append((line, next(lines).split(" ")[0]))
+    return chains
+
+
+@pytest.mark.parametrize("link", ["-pie", "-no-pie"])
+def test_inline_chains_equal_addr2line(tmp_path: Path, link: str) -> None:
+    binary = compile_program(tmp_path, link)
+    offsets = text_offsets(binary)
+    elf = read_elf(binary)
+    code = next(s for s in elf.segments if s.offset <= int(offsets[0]) < s.offset + s.file_size)
+    addresses = [int(o) - code.offset + code.address for o in offsets]
+    compared = inlined = 0
+    for frames, expected in zip(
+        Symbolizer().user_frames(str(binary), None, offsets), addr2line(binary, addresses), strict=True
+    ):
+        if not frames or expected[0][0] == "??" or expected[0][1].endswith("?"):
+            continue  # padding between functions, start-up code without DWARF
+        compared += 1
+        inlined += len(expected) > 1
+        assert [f.function for f in frames if f.inlined] == [name for name, _ in expected[:-1]]
+        assert f"{frames[0].file}:{frames[0].line}" == expected[0][1]
+    assert compared > 100
+    assert inlined > 30
+
+
+def test_outer_names_are_those_of_nm(program: Path) -> None:
+    printed = subprocess.run(["nm", str(program)], capture_output=True, text=True, check=True).stdout
+    functions = {line.split()[2]: int(line.split()[0], 16) for line in printed.splitlines() if " t " in line.lower()}
+    for name in ("churn", "touch", "main"):
+        (frames,) = Symbolizer().user_frames(str(program), None, np.array([functions[name]], dtype=np.uint64))
+        assert frames[-1].function == name
+
+
+def test_stubs_are_named_as_objdump_names_them(program: Path) -> None:
+    printed = subprocess.run(
+        ["objdump", "-d", "-j", ".plt", "-j", ".plt.got", str(program)], capture_output=True, text=True, check=True
+    ).stdout
+    expected = {
+        int(line.split()[0], 16): line.split("<")[1].split("@")[0]
+        for line in printed.splitlines()
+        if line.endswith("@plt>:")
+    }
+    found = {s.start: s.name.split("@")[0] for s in plt_symbols(read_elf(program))}
+    assert expected
+    assert found == expected
+
+
+def test_a_stripped_file_has_no_names_and_no_error(program: Path, tmp_path: Path) -> None:
+    stripped = tmp_path / "stripped"
+    subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
+    symbolizer = Symbolizer()
+    frames = symbolizer.user_frames(str(stripped), None, text_offsets(stripped)[:5])
+    assert frames == [()] * 5
+    assert all(not s.name.startswith("churn") for s in elf_symbols(read_elf(stripped)))
+
+
+def test_debug_files_are_found_by_build_id_and_by_link(program: Path, tmp_path: Path) -> None:
+    identity = build_id(program)
+    assert identity
+    stripped, debug = tmp_path / "churn", tmp_path / "churn.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", str(program), str(debug)], check=True)
+    subprocess.run(["objcopy", "--strip-all", f"--add-gnu-debuglink={debug}", str(program), str(stripped)], check=True)
+    offsets = text_offsets(program)
+    expected = [[f.function for f in frames] for frames in Symbolizer().user_frames(str(program), identity, offsets)]
+    by_link = [[f.function for f in frames] for frames in Symbolizer().user_frames(str(stripped), identity, offsets)]
+    assert by_link == expected
+    store = tmp_path / "store" / identity
+    store.mkdir(parents=True)
+    debug.rename(store / "churn.debug")
+    found = Symbolizer([tmp_path / "store"]).user_frames(str(stripped), identity, offsets)
+    assert [[f.function for f in frames] for frames in found] == expected
+
+
+def test_a_file_of_another_build_is_not_used(program: Path) -> None:
+    symbolizer = Symbolizer()
+    assert symbolizer.user_frames(str(program), "ab" * 20, text_offsets(program)[:3]) == [()] * 3
+    assert "is not the recorded" in symbolizer.warnings[0]
+
+
+def test_the_cache_gives_the_same_names(program: Path, tmp_path: Path) -> None:
+    offsets = text_offsets(program)
+    first = Symbolizer(cache_dir=tmp_path).user_frames(str(program), build_id(program), offsets)
+    assert list(tmp_path.glob("*.symcache"))
+    assert Symbolizer(cache_dir=tmp_path).user_frames(str(program), build_id(program), offsets) == first
+    for cached in tmp_path.glob("*.symcache"):
+        cached.write_bytes(b"not a cache")
+    assert Symbolizer(cache_dir=tmp_path).user_frames(str(program), build_id(program), offsets) == first
+
+
+def test_kernel_names_from_a_copy(tmp_path: Path) -> None:
+    text = b"ffffffff81000000 T _stext\nffffffff81000100 t do_work\nffffffff81000200 T next_one\t[module]\n"
+    copy = tmp_path / "kallsyms.gz"
+    copy.write_bytes(gzip.compress(text))
+    addresses = np.array([0xFFFFFFFF81000150, 0xFFFFFFFF80000000], dtype=np.uint64)
+    named, unnamed = Symbolizer(kallsyms=copy).kernel_frames("[kernel.kallsyms]", None, addresses)
+    assert [f.function for f in named] == ["do_work"]
+    assert unnamed == ()
+
+
+def test_hidden_kernel_addresses_give_an_empty_table(tmp_path: Path) -> None:
+    copy = tmp_path / "kallsyms"
+    copy.write_text("0000000000000000 T _stext\n")
+    assert read_kallsyms(copy).names == ()
+    copy.write_text("what is this file\n")
+    assert read_kallsyms(copy).names == ()
+    copy.write_text("nothex T name\n")
+    with pytest.raises(ParseError, match="not a kallsyms file"):
+        read_kallsyms(copy)
+
+
+def test_aliases_and_zero_sizes_follow_perf() -> None:
+    table = table_of(
+        [
+            Symbol(100, 10, "__weakly", binding=2),
+            Symbol(100, 10, "strongly", binding=0),
+            Symbol(200, 0, "first"),
+            Symbol(200, 0, "last"),
+            Symbol(300, 5, "_short"),
+            Symbol(300, 5, "longer_name"),
+        ]
+    )
+    assert table.names == ("strongly", "last", "longer_name")
+    found = table.find(np.array([99, 105, 110, 200, 299, 304, 305], dtype=np.uint64))
+    assert found.tolist() == [-1, 0, -1, 1, 1, 2, -1]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("churn.constprop.0", "churn"),
+        ("f.part.0.cold", "f"),
+        ("g.isra.0.constprop.3", "g"),
+        ("h.lto_priv.0", "h"),
+        ("cfree@GLIBC_2.2.5", "cfree"),
+        ("free@plt", "free@plt"),
+        ("_ZN8tcmalloc8PageHeap3NewEm", "tcmalloc::PageHeap::New"),
+        ("_ZN12_GLOBAL__N_13fooIiEEvv", "(anonymous namespace)::foo<int>"),
+        ("_ZNKSt6vectorIiSaIiEE4sizeEv", "std::vector<int, std::allocator<int> >::size"),
+        ("_ZN1AclEi", "A::operator()"),
+        ("_Znwm", "operator new"),
+        ("_Zbroken", "_Zbroken"),
+        (".cold", ".cold"),
+    ],
+)
+def test_plain_names(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
+
+
+def test_inlined_functions_show_in_a_recording(program: Path) -> None:
+    recording = record(program.parent, "-F", "1999", "-g", command=(str(program),))
+    found = attribute(read_perf_data(recording), Symbolizer(), load_rules(["benchmark", "kernel"])).samples
+    inside = set(found.filter(symbol="churn")["function"])
+    assert "mix" in inside

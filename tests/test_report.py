@@ -1,5 +1,6 @@
 """The report of one run: what must stand in it, escaping, determinism, and sections that say why they are missing."""
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -259,3 +260,38 @@ def test_a_project_without_peers_or_variants_has_a_report() -> None:
     rendered = document(builder.build())
     assert "was not compared with a peer" in rendered
     assert "| small blocks | **Demo**, default |" in rendered
+
+
+def full_document() -> str:
+    """A document in which every kind of block occurs."""
+    builder = healthy(scale=0.5)
+    builder.recording({"benchmark": 300, "tiny_free_fast": 300, "refill": 200, "k:page_fault": 300}, "small")
+    builder.cell(Collector.THROUGHPUT, repetition=7, status=CellStatus.CRASHED)
+    builder.cell(Collector.THROUGHPUT, "large", repetition=7, malloc_object="/lib/libc.so.6")
+    builder.skipped = (Skipped(what="strace", reason="strace is not installed", remedy="apt-get install strace"),)
+    return document(builder.build())
+
+
+def test_blocks_stand_apart() -> None:
+    """Markdown joins what no blank line parts: a table to the sentence before it, one label to the next."""
+    outside = re.sub(r"^```.*?^```$", "fenced", full_document(), flags=re.MULTILINE | re.DOTALL)
+    for before, line in itertools.pairwise(outside.splitlines()):
+        if line.startswith("|") and not before.startswith("|"):
+            assert before == "", line
+        if line.startswith("- ") and not before.startswith("- "):
+            assert before == "", line
+        if line.startswith(("**", "#")):
+            assert before == "", line
+        if before.startswith("#"):
+            assert line == "", before
+        assert not (line == "" and before == "")
+
+
+def test_rows_of_a_table_have_the_width_of_its_head() -> None:
+    width = 0
+    for before, line in zip(["", *full_document().splitlines()], full_document().splitlines(), strict=False):
+        if line.startswith("|"):
+            row = re.split(r"(?<!\\)\|", line)
+            width = len(row) if not before.startswith("|") else width
+            assert len(row) == width, line
+            assert line.endswith("|"), line

@@ -223,7 +223,7 @@ def test_t7_sets_the_share_of_the_run_beside_the_share_of_syscall_time() -> None
     builder = RunBuilder().traced({"futex": (36, 0.068, 0.0011), "mmap": (1692, 0.032, 0.040)})
     found = check(builder.build(), "T7")
     assert found.verdict == Verdict.PASS
-    assert "futex is 68.0 % of syscall time but 0.1 % of the traced run's time" in found.summary
+    assert "futex is 68.0 % of syscall time and 0.1 % of the traced run's time" in found.summary
 
 
 def test_t7_warns_without_the_wall_clock() -> None:
@@ -276,4 +276,4 @@ def test_c12_names_what_is_missing() -> None:
     builder.capabilities = (Capability(name="pmu", available=False, detail="no hardware counters"),)
     found = check(builder.build(), "C12")
     assert found.verdict == Verdict.WARN
-    assert "strace, pmu" in found.summary
+    assert "strace and pmu" in found.summary

@@ -5,6 +5,7 @@ samples are about evenly spaced in time. They sum to 100 % by construction, beca
 """
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import polars as pl
 
@@ -117,7 +118,7 @@ def layer_locations(run: RunData, workload: str, layer: str, *, most: int = 3) -
     by_function = _largest(own, ["function", "dso"])
     lines = _hottest_lines(run, workload, layer)
     return tuple(
-        Location(function, *lines.get(function, (None, None)), dso, count)
+        Location(function, *_place(run, lines.get(function)), dso, count)
         for function, dso, count in by_function.head(most).iter_rows()
     )
 
@@ -132,6 +133,19 @@ def _hottest_lines(run: RunData, workload: str, layer: str) -> dict[str, tuple[s
     for function, file, line, _ in _largest(own, ["function", "file", "line"]).iter_rows():
         found.setdefault(function, (file, line))
     return found
+
+
+def _place(run: RunData, place: tuple[str | None, int | None] | None) -> tuple[str | None, int | None]:
+    """File and line; the file from the build's source folder on, because what is above it is this machine's affair."""
+    file, line = place or (None, None)
+    if file is None:
+        return None, None
+    for build in run.project.builds.values():
+        folder = PurePosixPath(build.source).name
+        before, found, below = file.rpartition(f"/{folder}/")
+        if found and before != file:
+            return f"{folder}/{below}", line
+    return "/".join(PurePosixPath(file).parts[-2:]), line
 
 
 def _largest(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

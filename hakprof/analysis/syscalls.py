@@ -36,7 +36,7 @@ class SyscallTable:
     allocator: str
     allocator_title: str
     is_subject: bool
-    rows: tuple[SyscallRow, ...]  # most calls first
+    rows: tuple[SyscallRow, ...]  # working calls first, most time first
     calls: int
     calls_per_1000_ops: float | None
     wall_share_of_run: float | None  # working calls together
@@ -75,7 +75,14 @@ def _table(run: RunData, part: pl.DataFrame, workload: str, allocator: str) -> S
         _row(name, _by_name(clocks["system"], name), _by_name(clocks["wall"], name), working_wall)
         for name in sorted(set(part["syscall"].to_list()))
     ]
-    rows.sort(key=lambda row: (-row.calls, row.syscall))
+    rows.sort(
+        key=lambda row: (
+            row.waiting,
+            -(row.wall_share_of_run or row.kernel_share_of_run or 0.0),
+            -row.calls,
+            row.syscall,
+        )
+    )
     rates = counted["calls_per_1000_ops"]
     shares = [row.wall_share_of_run for row in rows if not row.waiting and row.wall_share_of_run is not None]
     return SyscallTable(

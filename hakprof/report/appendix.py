@@ -1,5 +1,7 @@
 """Appendices: environment, build configuration, parameters, and the commands that make the run again (R20)."""
 
+import re
+
 from hakprof import units
 from hakprof.analysis.findings.common import command_text
 from hakprof.analysis.inputs import RunData
@@ -9,6 +11,7 @@ from hakprof.report.model import Appendix, Command, Fact, FactTable
 
 MOST_ROUTE_LINES = 10
 _SHORT = 12
+_ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=")
 
 
 def appendix(run: RunData) -> Appendix:
@@ -107,7 +110,7 @@ def _without_paths(result: CellResult) -> str:
     """The tool's part of a command; folders are the run's own and mean nothing to the reader."""
     program = result.program[0] if result.program else ""
     end = result.command.index(program) if program in result.command else len(result.command)
-    parts = [part for part in result.command[:end] if part != "--" and not part.startswith("LD_PRELOAD=")]
+    parts = [part for part in result.command[:end] if part not in ("--", "env", "-E") and not _ASSIGNMENT.match(part)]
     return " ".join(_last_names(part) for part in parts)
 
 

@@ -12,6 +12,7 @@ from hakprof.model.run import CellStatus, Collector
 from hakprof.report import sentences
 from hakprof.report.appendix import appendix
 from hakprof.report.layer_view import layer_matrix, layer_views
+from hakprof.report.memory_view import memory_matrix
 from hakprof.report.model import Chart, DiffReport, Ending, Missing, Provenance, Report, ResultGroup
 
 MOST_ENDINGS = 6
@@ -42,6 +43,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         stages=analysis.stages,
         routes=analysis.routes,
         memory=analysis.memory,
+        memory_matrix=memory_matrix(analysis.memory),
         findings=analysis.findings,
         endings=tuple(_endings(run)),
         limits=tuple(_limits(run)),

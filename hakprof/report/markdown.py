@@ -23,6 +23,22 @@ def escape(text: object) -> str:
     return _BLOCK_START.sub(r"\\\1", plain)
 
 
+def prose(text: object) -> str:
+    """A sentence of ours with names in it: its `code` stays code, everything else is escaped."""
+    pieces = one_line(text).split("`")
+    if len(pieces) % 2 == 0:
+        return escape(text)
+    return "".join(code(piece) if index % 2 else _inner(piece) for index, piece in enumerate(pieces))
+
+
+def _inner(piece: str) -> str:
+    """Escaped, with the blanks at its ends kept: it stands between two code spans."""
+    if not piece.strip():
+        return piece
+    lead, trail = piece[: len(piece) - len(piece.lstrip())], piece[len(piece.rstrip()) :]
+    return f"{lead}{escape(piece)}{trail}"
+
+
 def code(text: object, *, cell: bool = True) -> str:
     """A code span that holds any text. In a table ``cell`` even a span must not hold a bare ``|`` (GFM tables)."""
     plain = one_line(text) or " "

@@ -11,7 +11,7 @@ from hakprof.analysis.compare import Comparison
 from hakprof.analysis.events import EventTable
 from hakprof.analysis.findings import Finding
 from hakprof.analysis.layers import Cause, FaultRow
-from hakprof.analysis.memory import Memory
+from hakprof.analysis.memory import Memory, MemoryRow
 from hakprof.analysis.statistics import Share
 from hakprof.analysis.syscalls import SyscallTable
 from hakprof.analysis.throughput import ResultRow, Throughput
@@ -123,6 +123,14 @@ class LayerMatrix:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryMatrix:
+    """Peak memory of every allocator on every workload, beside one another."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[MemoryRow | None, ...]], ...]  # workload title, one cell per column
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """A cell that did not end well, with the program's last output."""
 
@@ -167,6 +175,7 @@ class Report:
     stages: tuple[StageTable, ...]
     routes: tuple[RouteTable, ...]
     memory: Memory
+    memory_matrix: MemoryMatrix | None
     findings: tuple[Finding, ...]
     endings: tuple[Ending, ...]
     limits: tuple[Missing, ...]

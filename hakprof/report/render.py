@@ -46,6 +46,8 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "md": markdown.escape,
+        "prose": markdown.prose,
+        "moment": moment,
         "code": markdown.code,
         "block": markdown.block,
         "mark": lambda word: _MARKS.get(str(word), str(word)),
@@ -97,6 +99,11 @@ def ratio(value: Estimate | None) -> str:
         return units.ratio(value.value)
     low, high = (units.ratio(bound).removesuffix("×") for bound in (value.low, value.high))
     return f"{units.ratio(value.value)} ({low}–{high})"
+
+
+def moment(utc: str) -> str:
+    """``2025-11-14T09:30:00.123Z`` → ``2025-11-14 09:30:00 UTC``."""
+    return f"{utc[:10]} {utc[11:19]} UTC"
 
 
 def points(delta: float) -> str:

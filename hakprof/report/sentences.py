@@ -135,7 +135,7 @@ def bottlenecks(findings: Sequence[Finding]) -> tuple[Bottleneck, ...]:
 
 
 def _line(finding: Finding) -> str:
-    others = f" (and {len(finding.workloads) - 1} more)" if len(finding.workloads) > 1 else ""
+    others = f" (and on {len(finding.workloads) - 1} more workloads)" if len(finding.workloads) > 1 else ""
     gain = f"; at most {wording.change(finding.gain.value)}" if finding.gain else ""
     return f"{finding.symptom}{others}{gain}".replace(f".{others}", f"{others}")
 

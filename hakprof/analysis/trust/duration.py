@@ -38,7 +38,9 @@ def check_duration(run: RunData) -> TrustCheck:
         summary = f"The shortest measured region lasts {wording.ns(shortest)} ({row.what}){apart}."
     bad = [row for row in evidence if row.verdict in (Verdict.FAIL, Verdict.WARN)]
     if bad:
-        summary += f" {bad[0].what}: {bad[0].detail}."
+        summary += (
+            f" {len(bad)} of {len(evidence)} are too short or hold start-up, the worst: {bad[0].what}, {bad[0].detail}."
+        )
     return TrustCheck(
         "T3", TITLE, verdict, summary, evidence, (Concern.RESULTS, Concern.LAYERS), _REMEDY if bad else None
     )

@@ -1,5 +1,6 @@
 """C11 and C12: cells that did not end well or were never run, and what the machine could not measure."""
 
+from hakprof.analysis import wording
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.analysis.trust.model import Concern, Evidence, TrustCheck, Verdict, worst, worst_first
@@ -60,7 +61,8 @@ def check_capabilities(run: RunData) -> TrustCheck:
     if not rows:
         summary = "Everything that was asked for could be measured; nothing was skipped."
         return TrustCheck("C12", title, Verdict.PASS, summary)
-    summary = f"{len(rows)} things are missing or were replaced: {', '.join(dict.fromkeys(row.what for row in rows))}."
+    names = list(dict.fromkeys(row.what for row in rows))
+    summary = f"Missing, replaced or read with a reservation: {wording.listing(names)}."
     return TrustCheck(
         "C12", title, Verdict.WARN, summary, tuple(rows), (), "`hakprof doctor` names the commands that mend it"
     )

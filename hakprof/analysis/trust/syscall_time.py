@@ -25,26 +25,27 @@ def check_syscall_time(run: RunData, tables: tuple[SyscallTable, ...]) -> TrustC
 
 
 def _largest_share(table: SyscallTable) -> float:
+    """Of a working call: that a waiting one holds much of the time misleads nobody."""
     top = _top(table)
-    return (top.kernel_share_of_syscalls or 0.0) if top else 0.0
+    return _of_syscalls(top) if top and not top.waiting else 0.0
+
+
+def _of_syscalls(row: SyscallRow) -> float:
+    """Share of all calls' kernel time; of their wall time where the kernel's clock saw none."""
+    return row.kernel_share_of_syscalls or row.wall_share_of_syscalls or 0.0
 
 
 def _top(table: SyscallTable) -> SyscallRow | None:
-    known = [row for row in table.rows if row.kernel_share_of_syscalls is not None]
-    return max(known, key=lambda row: (row.kernel_share_of_syscalls or 0.0, row.syscall), default=None)
+    return max(table.rows, key=lambda row: (_of_syscalls(row), row.syscall), default=None)
 
 
 def _row(table: SyscallTable) -> Evidence:
     top = _top(table)
-    if top is None or top.kernel_share_of_syscalls is None:
-        return Evidence(table.title, "kernel time of the calls is not known", Verdict.UNKNOWN)
-    of_run = top.wall_share_of_run if top.wall_share_of_run is not None else top.kernel_share_of_run
-    clock = "wall time" if top.wall_share_of_run is not None else "kernel time"
-    share = f"{top.syscall} is {wording.pct(top.kernel_share_of_syscalls)} of syscall time"
-    if of_run is None:
-        return Evidence(table.title, f"{share}, and its share of the run is not known", Verdict.WARN)
+    if top is None or not _of_syscalls(top):
+        return Evidence(table.title, "the calls took no time that could be measured", Verdict.PASS)
+    share = f"{top.syscall} is {wording.pct(_of_syscalls(top))} of syscall time"
+    if top.wall_share_of_run is None:
+        return Evidence(table.title, f"{share}, and its share of the run's wall time is not known", Verdict.WARN)
     waiting = ", waiting by design" if top.waiting else ""
-    verdict = Verdict.PASS if top.wall_share_of_run is not None else Verdict.WARN
-    return Evidence(
-        table.title, f"{share} but {wording.pct(of_run)} of the traced run's time ({clock}{waiting})", verdict
-    )
+    of_run = f"{wording.pct(top.wall_share_of_run)} of the traced run's time{waiting}"
+    return Evidence(table.title, f"{share} and {of_run}", Verdict.PASS)

@@ -150,6 +150,8 @@ def test_a_failed_check_is_spelled_out_on_top() -> None:
     text = document(builder.build())
     assert "**T2 failed** and concerns: results, layers" in section(text, "Trust")
     assert text.index("T2 failed") < text.index("## Executive Summary")
+    assert all("In doubt: T2 failed" in section(text, f"{number}.") for number in range(3, 8))
+    assert "In doubt" not in document(healthy().build())
 
 
 def test_finding_has_the_documents_block_form() -> None:

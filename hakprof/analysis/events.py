@@ -8,7 +8,7 @@ import polars as pl
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 
-# In the order of the table; events that this machine did not count are left out.
+# In the order of the table; events that were not counted, or never happened, are left out.
 SHOWN = (
     "task-clock",
     "instructions",
@@ -46,7 +46,8 @@ def analyse_events(run: RunData) -> EventTable:
     """The subject's default variant and the study's first peer, per workload."""
     counted = run.counters.filter(pl.col("value").is_not_null() & (pl.col("variant") == "default"))
     known = set(counted["event"].to_list())
-    events = tuple(event for event in SHOWN if event in known)
+    happened = set(counted.filter(pl.col("value") > 0)["event"].to_list())
+    events = tuple(event for event in SHOWN if event in happened)
     shown = (run.subject, *(name for name in run.allocators if name != run.subject))[:2]
     rows = [
         row

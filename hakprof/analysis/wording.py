@@ -46,8 +46,8 @@ def change(value: float) -> str:
 
 
 def per_1000(value: float) -> str:
-    """A rate per 1,000 operations."""
-    return units.significant(value)
+    """A rate per 1,000 operations; what is next to nothing is not spelled out."""
+    return "<0.001" if 0 < value < 0.001 else units.significant(value)
 
 
 def configuration(allocator_title: str, variant_title: str) -> str:

@@ -7,6 +7,7 @@ from hakprof.analysis.compare import Comparison
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_group
 from hakprof.analysis.throughput import Throughput
+from hakprof.analysis.trust import Concern, TrustCheck, Verdict
 from hakprof.analysis.trust.endings import ending
 from hakprof.model.run import CellStatus, Collector
 from hakprof.report import sentences
@@ -29,6 +30,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         provenance=provenance(run),
         trust=analysis.trust,
         trust_sentence=sentences.trust_sentence(analysis.trust),
+        doubts=_doubts(analysis.trust),
         verdict=sentences.verdict_sentence(run, analysis),
         bottlenecks=sentences.bottlenecks(analysis.findings),
         no_bottleneck=sentences.no_bottleneck(analysis),
@@ -76,6 +78,11 @@ def provenance(run: RunData) -> Provenance:
         cells_ok=sum(1 for result in run.results if result.status == CellStatus.OK),
         cells_planned=len(manifest.cells),
     )
+
+
+def _doubts(checks: Sequence[TrustCheck]) -> dict[str, tuple[str, ...]]:
+    failed = [check for check in checks if check.verdict == Verdict.FAIL]
+    return {str(part): tuple(check.id for check in failed if part in check.concerns) for part in Concern}
 
 
 def _result_groups(run: RunData, throughput: Throughput) -> tuple[ResultGroup, ...]:

@@ -161,6 +161,7 @@ class Report:
     provenance: Provenance
     trust: tuple[TrustCheck, ...]
     trust_sentence: str
+    doubts: Mapping[str, tuple[str, ...]]  # part of the report → failed checks that concern it
     verdict: str
     bottlenecks: tuple[Bottleneck, ...]
     no_bottleneck: str | None

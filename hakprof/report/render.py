@@ -6,6 +6,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hakprof import units
+from hakprof.analysis import wording
 from hakprof.analysis.statistics import Estimate, Share
 from hakprof.report import markdown
 from hakprof.report.model import DiffReport, Report
@@ -54,7 +55,8 @@ def _environment() -> Environment:
         "count": units.count,
         "si": units.si,
         "rate": units.rate,
-        "thousandfold": lambda value: units.significant(value * 1000),
+        "thousandfold": lambda value: wording.per_1000(value * 1000),
+        "per_1000": _or_dash(wording.per_1000),
         "millions": lambda value: units.significant(value / 1e6, digits=4),
         "size": units.byte_size,
         "ns": _or_dash(units.nanoseconds),

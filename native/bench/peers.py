@@ -35,6 +35,12 @@ WORKLOADS = {
     "larson 8-1000 B, 5000": ["larson", "--size", "8:1000", "--ws", "5000", "--ops", "10000000"],
     "mid 8-32 KB, 1T": ["mid_large_mt", "--threads", "1", "--mode", "replace", "--ops", "2000000"],
     "mid 8-32 KB, 2T": ["mid_large_mt", "--threads", "2", "--mode", "replace", "--ops", "1000000"],
+    "producer-consumer": ["producer_consumer", "--ops", "2000000"],
+    "batch 1000 x 128 B": ["batch", "--ops", "10000"],
+    "batch 1000 x 4000 B": ["batch", "--size", "4000", "--ops", "5000"],
+    "lifo 128 B": ["batch", "--ws", "1", "--ops", "20000000"],
+    "churn 64-4096 B": ["churn", "--ops", "20"],
+    "thread per 1024 ops": ["larson", "--rounds", "1", "--ops", "2000000"],
 }
 
 

@@ -21,7 +21,7 @@ static void *hak_out_of_memory(void) {
 
 /* The caller's own heap, made on first use; NULL when libc must serve (forced, or no memory for a heap). */
 static hak_heap_t *hak_heap_of_caller(hak_heap_t *heap) {
-    if (HAK_LIKELY(!hak_heap_is_empty_heap(heap))) return heap;
+    if (HAK_LIKELY(hak_heap_is_own(heap))) return heap;
     hak_init();
     return hak_config.force_libc ? NULL : hak_heap_enter();
 }
@@ -81,6 +81,12 @@ static void hak_free_own(hak_heap_t *heap, void *ptr, unsigned cls, hak_route_t 
     hak_stat_bin(heap, cls, put_in, 1);
 }
 
+/* A thread that only frees gets a heap too, to collect its blocks in batches. */
+static hak_heap_t *hak_heap_of_freer(void) {
+    hak_heap_t *heap = hak_heap_enter();
+    return heap != NULL ? heap : &hak_empty_heap;
+}
+
 static void hak_free_unowned(void *ptr, hak_code_t code) {
     if (code == HAK_CODE_SPAN || code == HAK_CODE_LARGE) {
         hak_stat_free(large, ptr);
@@ -90,6 +96,12 @@ static void hak_free_unowned(void *ptr, hak_code_t code) {
     if (code == HAK_CODE_FOREIGN && hak_fallback_free(ptr)) return;
     hak_stat_free(foreign, ptr);
     hak_report(code == HAK_CODE_RELEASED ? "double free of" : "free of a pointer that was not allocated here:", ptr);
+}
+
+void hak_free_beyond_front(hak_heap_t *heap, void *ptr) {
+    const hak_code_t code = hak_map_load(heap->map, heap->map_mask, ptr);
+    if (HAK_LIKELY(hak_code_owner(code) != 0 && heap->tag != HAK_TAG_NEVER && hak_remote_push(heap, ptr, code))) return;
+    hak_free_slow(heap, ptr);
 }
 
 void hak_free_slow(hak_heap_t *heap, void *ptr) {
@@ -109,7 +121,8 @@ void hak_free_slow(hak_heap_t *heap, void *ptr) {
     } else if (hak_code_owner(code) == heap->id) {
         hak_free_own(heap, ptr, hak_code_class(code), route);
     } else {
-        hak_stat_free(remote, ptr);
+        hak_stat_route("remote", ptr);
+        if (heap == &hak_empty_heap) heap = hak_heap_of_freer();
         hak_remote_free(heap, ptr, code);
     }
     errno = saved;

@@ -9,6 +9,8 @@
 void *hak_alloc_beyond_tiny(hak_heap_t *heap, size_t size);
 /* Any size; NULL with errno = ENOMEM. `heap` may be the empty heap. */
 void *hak_alloc_slow(hak_heap_t *heap, size_t size);
+/* What the front did not take: another thread's block joins its batch, the rest by hak_free_slow. */
+void hak_free_beyond_front(hak_heap_t *heap, void *ptr);
 /* Any pointer. */
 void hak_free_slow(hak_heap_t *heap, void *ptr);
 /* Zeroed memory. */
@@ -30,7 +32,7 @@ static inline void *hak_alloc(size_t size) {
 static inline void hak_free(void *ptr) {
     hak_heap_t *heap = hak_tls_heap;
     if (HAK_LIKELY(tiny_free_fast(heap, ptr))) return;
-    hak_free_slow(heap, ptr);
+    hak_free_beyond_front(heap, ptr);
 }
 
 #endif

@@ -12,6 +12,8 @@ static hak_code_t hak_no_map[1];
 
 hak_heap_t hak_empty_heap = {
     .map = hak_no_map, .map_mask = 0, .tag = HAK_TAG_NEVER, .cache = hak_empty_heap.bins, .state = HAK_HEAP_ORPHAN};
+hak_heap_t hak_ended_heap = {
+    .map = hak_no_map, .map_mask = 0, .tag = HAK_TAG_NEVER, .cache = hak_ended_heap.bins, .state = HAK_HEAP_ORPHAN};
 HAK_TLS hak_heap_t *hak_tls_heap = &hak_empty_heap;
 
 hak_lock_t hak_lock_heaps = HAK_LOCK_INIT;
@@ -80,7 +82,7 @@ static void hak_thread_exit(void *argument) {
     hak_heap_t *heap = argument;
     if (hak_tls_heap != heap) return;
     hak_heap_drain(heap, false);
-    hak_tls_heap = &hak_empty_heap;
+    hak_tls_heap = &hak_ended_heap;
     hak_heap_park(heap);
 }
 

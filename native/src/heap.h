@@ -61,7 +61,9 @@ struct hak_heap_s {
     _Alignas(HAK_CACHE_LINE) hak_block_t *inbox;
 };
 
-extern hak_heap_t hak_empty_heap;
+/* Heaps without blocks and without id: of threads that have not begun, and of threads that are ending. Only the first is
+ * replaced by a heap of the thread's own at a free; both are at an allocation. */
+extern hak_heap_t hak_empty_heap, hak_ended_heap;
 extern HAK_TLS hak_heap_t *hak_tls_heap;
 
 /* The thread's own heap: adopts or makes one. NULL when there is no memory. */
@@ -76,6 +78,6 @@ void hak_heaps_init(void);
 /* In the child of a fork: heaps of threads that are no more. */
 void hak_heaps_after_fork(void);
 
-static inline bool hak_heap_is_empty_heap(const hak_heap_t *heap) { return heap == &hak_empty_heap; }
+static inline bool hak_heap_is_own(const hak_heap_t *heap) { return heap->id != 0; }
 
 #endif

@@ -24,7 +24,7 @@ void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
     hak_block_t *block = ptr;
     const unsigned cls = hak_code_class(code);
     const uint32_t owner = hak_code_owner(code);
-    if (hak_heap_is_empty_heap(heap)) {
+    if (!hak_heap_is_own(heap)) {
         block->next = NULL;
         hak_inbox_send(owner, block, 1);
         return;
@@ -36,7 +36,7 @@ void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
     box->owner = owner;
     box->count++;
     heap->outbox_mask[cls >> 6] |= (uint64_t)1 << (cls & 63);
-    if (box->count >= (cls <= HAK_TINY_CLASSES ? HAK_REMOTE_BATCH_TINY : HAK_REMOTE_BATCH_MID)) hak_outbox_flush(heap, cls);
+    if (box->count >= hak_remote_batch(cls)) hak_outbox_flush(heap, cls);
 }
 
 void hak_remote_flush_all(hak_heap_t *heap) {

@@ -29,7 +29,23 @@ static inline hak_block_t *hak_chain_next(const hak_block_t *head) {
 }
 static inline uint32_t hak_chain_count(const hak_block_t *head) { return (uint32_t)(hak_chain_word(head) >> HAK_CHAIN_SHIFT); }
 
-/* `heap` is the caller's own, or the empty heap of a thread that has none: then the block is sent at once. */
+static inline uint32_t hak_remote_batch(unsigned cls) {
+    return cls <= HAK_TINY_CLASSES ? HAK_REMOTE_BATCH_TINY : HAK_REMOTE_BATCH_MID;
+}
+
+/* Adds to a batch that has begun, has room and goes to the same heap; false otherwise. */
+static inline bool hak_remote_push(hak_heap_t *heap, void *ptr, hak_code_t code) {
+    const unsigned cls = hak_code_class(code);
+    hak_outbox_t *box = &heap->outboxes[cls];
+    if (box->owner != hak_code_owner(code) || box->count == 0 || box->count + 1 >= hak_remote_batch(cls)) return false;
+    hak_block_t *block = ptr;
+    block->next = box->head;
+    box->head = block;
+    box->count++;
+    return true;
+}
+
+/* `heap` is the caller's own, or one without id: then the block is sent at once. */
 void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code);
 void hak_remote_flush_all(hak_heap_t *heap);
 

@@ -71,7 +71,7 @@ void hak_stat_route(const char *route, const void *ptr) {
 
 /* Sums over all heaps of what their bins saw. */
 typedef struct {
-    uint64_t tiny_hits, mid_hits, tiny_pushed, mid_pushed;
+    uint64_t tiny_hits, mid_hits, tiny_pushed, mid_pushed, in_outboxes;
 } hak_front_totals_t;
 
 /* Blocks in a bin. The list of a running thread may change under us: a step is taken only to a block of the same heap and
@@ -90,6 +90,7 @@ static uint64_t hak_bin_length(const hak_heap_t *heap, unsigned cls) {
 
 static void hak_front_totals_add(hak_front_totals_t *totals, const hak_heap_t *heap) {
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+        totals->in_outboxes += heap->outboxes[cls].count;
         const uint64_t hits = heap->cache[cls].hits;
         const hak_bin_balance_t balance = heap->balance[cls];
         const uint64_t pushed = hits + balance.taken_out + hak_bin_length(heap, cls) - balance.put_in;
@@ -133,8 +134,9 @@ static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
     const hak_front_totals_t front = hak_front_totals();
     const uint64_t mid = front.mid_hits + stats->alloc_mid_refill;
     const uint64_t allocs = front.tiny_hits + stats->alloc_refill + mid + stats->alloc_large + stats->alloc_libc + stats->alloc_failed;
+    const uint64_t remote = stats->remote_sent + front.in_outboxes;
     const uint64_t frees = front.tiny_pushed + front.mid_pushed + stats->free_map_fast + stats->free_header_fast +
-                           stats->free_ss_hit + stats->free_remote + stats->free_mid + stats->free_large + stats->free_null +
+                           stats->free_ss_hit + remote + stats->free_mid + stats->free_large + stats->free_null +
                            stats->free_foreign + stats->free_libc;
     hak_json_open(json, "calls");
     hak_json_number(json, "malloc", allocs - stats->internal_allocs);
@@ -155,7 +157,7 @@ static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_number(json, "map_fast", stats->free_map_fast + (HAK_CLASSIFY == HAK_CLASSIFY_MAP ? front.tiny_pushed : 0));
     hak_json_number(json, "header_fast", stats->free_header_fast + (HAK_CLASSIFY == HAK_CLASSIFY_HEADER ? front.tiny_pushed : 0));
     hak_json_number(json, "ss_hit", stats->free_ss_hit + (HAK_CLASSIFY == HAK_CLASSIFY_REGISTRY ? front.tiny_pushed : 0));
-    hak_json_number(json, "remote", stats->free_remote);
+    hak_json_number(json, "remote", remote);
     hak_json_number(json, "mid", stats->free_mid + front.mid_pushed);
     hak_json_number(json, "large", stats->free_large);
     hak_json_number(json, "null", stats->free_null);

@@ -130,7 +130,7 @@ HAK_EXPORT size_t HAK_NAME(malloc_usable_size)(void *ptr) { return hak_usable_si
 HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad) {
     (void)pad;
     hak_heap_t *heap = hak_tls_heap;
-    if (!hak_heap_is_empty_heap(heap)) hak_heap_drain(heap, false);
+    if (hak_heap_is_own(heap)) hak_heap_drain(heap, false);
     return shared_pool_trim() ? 1 : 0;
 }
 

@@ -83,15 +83,15 @@ static void test_huge_sizes_fail(void) {
 }
 
 static void test_products_that_overflow(void) {
-    const size_t half = (SIZE_MAX >> 1) + 2;
+    const volatile size_t half = (SIZE_MAX >> 1) + 2;
     errno = 0;
     sink = T(calloc)(half, 2);
     CHECK(sink == NULL && errno == ENOMEM);
-    void *block = T(malloc)(10);
+    void *volatile kept = T(malloc)(10);
     errno = 0;
-    sink = T(reallocarray)(block, half, 2);
+    sink = T(reallocarray)(kept, half, 2);
     CHECK(sink == NULL && errno == ENOMEM);
-    T(free)(block);
+    T(free)(kept);
 }
 
 static void test_calloc_is_zero_after_use(void) {

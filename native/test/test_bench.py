@@ -20,7 +20,8 @@ KEYS = {
     "vm_hwm_bytes", "vm_rss_bytes", "minor_faults", "major_faults", "startup_minor_faults", "malloc_object",
     "malloc_symbol", "build",
 }  # fmt: skip
-BENCHES = ("random_mixed", "larson", "mid_large_mt")
+BENCHES = ("random_mixed", "larson", "mid_large_mt", "producer_consumer", "batch", "churn")
+OPERATIONS = {"batch": "20", "churn": "1"}
 
 
 def execute(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,22 +40,24 @@ class Benchmarks(unittest.TestCase):
     def test_one_json_line_with_every_key(self) -> None:
         for name in BENCHES:
             for mode in ("real", "empty", "null"):
-                told = result(name, "--ops", "20000", "--allocator-mode", mode)
+                told = result(name, "--ops", OPERATIONS.get(name, "20000"), "--allocator-mode", mode)
                 self.assertEqual(set(told), KEYS)
                 self.assertEqual((told["benchmark"], told["allocator_mode"], told["schema"]), (name, mode, 1))
-                self.assertEqual(told["ops"], 20000 * told["threads"])
+                each = {"batch": 20 * 1000, "churn": 2 * 20000, "producer_consumer": 10000}.get(name, 20000)
+                self.assertEqual(told["ops"], each * told["threads"])
+                self.assertEqual((told["malloc_calls"] > 0, told["free_calls"] > 0), (True, True))
                 self.assertGreater(told["measured_ns"], 0)
                 self.assertAlmostEqual(told["ops_per_second"] / (told["ops"] * 1e9 / told["measured_ns"]), 1, places=5)
 
     def test_which_malloc_was_called(self) -> None:
         for name in BENCHES:
-            plain = result(name, "--ops", "1000")
+            plain = result(name, "--ops", "1")
             self.assertIn("libc", plain["malloc_object"])
-            preloaded = result(name, "--ops", "1000", LD_PRELOAD=str(LIBRARY))
+            preloaded = result(name, "--ops", "1", LD_PRELOAD=str(LIBRARY))
             self.assertEqual(preloaded["malloc_object"], str(LIBRARY))
-            direct = result(name + "_hakmem", "--ops", "1000")
+            direct = result(name + "_hakmem", "--ops", "1")
             self.assertTrue(direct["malloc_object"].endswith(name + "_hakmem"))
-            system = result(name + "_system", "--ops", "1000", LD_PRELOAD=str(LIBRARY))
+            system = result(name + "_system", "--ops", "1", LD_PRELOAD=str(LIBRARY))
             self.assertIn("libc", system["malloc_object"])
             self.assertEqual(system["malloc_symbol"], "__libc_malloc")
 

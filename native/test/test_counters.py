@@ -21,6 +21,9 @@ WORKLOADS = {
     "toggle": ("random_mixed", "--ops", "50000", "--mode", "toggle"),
     "larson": ("larson", "--ops", "60000", "--threads", "3", "--rounds", "5"),
     "mid": ("mid_large_mt", "--ops", "20000"),
+    "remote": ("producer_consumer", "--ops", "30000"),
+    "batch": ("batch", "--ops", "30", "--size", "4000"),
+    "churn": ("churn", "--ops", "1", "--ws", "5000"),
     "large": ("random_mixed", "--ops", "2000", "--size", "20000:3000000", "--ws", "50", "--warmup", "0"),
 }
 SETTINGS = (
@@ -143,7 +146,8 @@ class Counters(unittest.TestCase):
             self.assertEqual(counted["stages"]["stage3"], counted["superslabs"]["created"])
             live = counted["superslabs"]["created"] - counted["superslabs"]["released"]
             self.assertEqual(live, counted["superslabs"]["live"])
-        _, counted, _ = run(("larson", "--ops", "300000", "--threads", "2", "--rounds", "1"))
+        drains = {"HAKMEM_TINY_SLL_DRAIN_INTERVAL": "5", "HAKMEM_TINY_FAST_CAP": "1"}
+        _, counted, _ = run(("churn", "--ops", "5", "--ws", "20000", "--size", "200:1000"), **drains)
         self.assertGreater(counted["stages"]["stage1"], 0)
 
     def test_nothing_is_retained_when_told_so(self) -> None:

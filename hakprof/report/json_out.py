@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from pydantic import BaseModel
+
+from hakprof.report.doctor import DoctorReport
 from hakprof.report.model import DiffReport, Report
 
 
-def to_json(report: Report | DiffReport) -> str:
+def to_json(report: Report | DiffReport | DoctorReport) -> str:
     """The whole report. What is not a number (NaN, infinity) becomes null: JSON has no word for it."""
     return json.dumps(_plain(report), ensure_ascii=False, indent=2, allow_nan=False)
 
@@ -18,6 +21,8 @@ def to_json(report: Report | DiffReport) -> str:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):

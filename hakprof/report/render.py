@@ -9,6 +9,7 @@ from hakprof import units
 from hakprof.analysis import wording
 from hakprof.analysis.statistics import Estimate, Share
 from hakprof.report import markdown
+from hakprof.report.doctor import DoctorReport
 from hakprof.report.model import DiffReport, Report
 from hakprof.resources import templates_dir
 
@@ -18,6 +19,8 @@ _MARKS = {
     "warn": "⚠️ warn",
     "fail": "🔥 fail",
     "unknown": "unknown",
+    "yes": "✅ yes",
+    "missing": "⚠️ missing",
     "critical": "🔥 critical",
     "better": "✅ better",
     "worse": "⚠️ worse",
@@ -32,6 +35,11 @@ def render_markdown(report: Report) -> str:
 def render_diff_markdown(report: DiffReport) -> str:
     """The comparison as one Markdown document."""
     return _tidy(_environment().get_template("diff.md.j2").render(diff=report, comparison=report.comparison))
+
+
+def render_doctor_markdown(report: DoctorReport) -> str:
+    """What the machine can measure as one Markdown document."""
+    return _tidy(_environment().get_template("doctor.md.j2").render(doctor=report))
 
 
 @cache

@@ -75,6 +75,14 @@ def record(folder: Path, *options: str, command: tuple[str, ...], name: str = "p
     return output
 
 
+def record_to_pipe(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
+    output = folder / name
+    with output.open("wb") as stream:
+        full = ["perf", "record", "-q", *options, "-o", "-", "--", *command]
+        subprocess.run(full, check=True, stdout=stream, stderr=subprocess.DEVNULL)
+    return output
+
+
 def perf_stats(recording: Path) -> dict[str, int]:
     """Record counts by type, as `perf report --stats` prints them."""
     printed = subprocess.run(

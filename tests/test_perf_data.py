@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from perf_recordings import compile_program, perf_stats, perf_table, record, why_not_live
+from perf_recordings import compile_program, perf_stats, perf_table, record, record_to_pipe, why_not_live
 
 from hakprof.errors import HakprofError, ParseError
 from hakprof.layers import attribute, load_rules
@@ -33,6 +33,8 @@ VARIANTS = {
     "build ids in mmaps": ("-F", "1999", "-g", "--buildid-mmap"),
     "no build ids": ("-F", "1999", "-g", "--no-buildid"),
     "no times": ("-F", "1999", "-g", "--no-timestamp"),
+    "compressed": ("-F", "4999", "-g", "-z"),
+    "pipe": ("-F", "4999", "-e", "cpu-clock,page-faults", "-g"),
 }
 
 
@@ -48,7 +50,8 @@ def recorded(program: Path) -> Callable[[str], Path]:
     def get(variant: str) -> Path:
         if variant not in made:
             name = variant.replace(" ", "_") + ".data"
-            made[variant] = record(program.parent, *VARIANTS[variant], command=(str(program),), name=name)
+            make = record_to_pipe if variant == "pipe" else record
+            made[variant] = make(program.parent, *VARIANTS[variant], command=(str(program),), name=name)
         return made[variant]
 
     return get
@@ -63,7 +66,8 @@ def test_record_counts_equal_perfs_own(recorded: Callable[[str], Path], variant:
     assert profile.warnings == ()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# Without times, samples of one CPU and an exec on another have no order: no table of them is the right one.
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"no times"}))
 def test_samples_by_comm_dso_symbol_equal_perf_report(recorded: Callable[[str], Path], variant: str) -> None:
     profile = read_perf_data(recorded(variant))
     found = attribute(profile, Symbolizer(), load_rules(["kernel"])).samples
@@ -160,7 +164,7 @@ def test_another_kind_of_file_is_refused_with_a_remedy(tmp_path: Path, content: 
 
 
 def test_a_recording_without_samples_is_refused(program: Path, tmp_path: Path) -> None:
-    empty = record(tmp_path, "-e", "cpu-clock", "-D", "60000", command=("true",))
+    empty = record(tmp_path, "-e", "cpu-clock", "-D", "-1", command=("true",))
     with pytest.raises(ParseError, match="no samples"):
         read_perf_data(empty)
 
@@ -175,7 +179,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_damage_ends_in_an_error_or_a_result(
     recorded: Callable[[str], Path], tmp_path: Path, data: st.DataObject
 ) -> None:
-    content = bytearray(recorded("two events").read_bytes())
+    content = bytearray(recorded(data.draw(st.sampled_from(["two events", "compressed", "pipe"]))).read_bytes())
     kind = data.draw(st.sampled_from(["cut", "flips", "header"]))
     if kind == "cut":
         content = content[: data.draw(st.integers(0, len(content)))]

@@ -16,7 +16,6 @@ class FoundObject:
 
     runtime: ElfFile
     debug: ElfFile
-    verified: bool
 
 
 class ObjectFinder:
@@ -36,8 +35,7 @@ class ObjectFinder:
         whole = runtime or debug
         if whole is None:
             return None
-        verified = build_id is not None and whole.build_id == build_id
-        return FoundObject(whole, debug or whole, verified)
+        return FoundObject(whole, debug or whole)
 
     def _stored(self, path: str, build_id: str | None) -> ElfFile | None:
         if not build_id:

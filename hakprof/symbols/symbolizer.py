@@ -103,6 +103,8 @@ class Symbolizer:
         found = self._finder.find(path, build_id)
         if found is None:
             return _Object(None, _NO_SYMBOLS, None)
+        if not build_id and path.startswith("/"):
+            self._warnings.append(f"{path}: recorded without build id, so that it may have been another build")
         try:
             symbols = merged_table(elf_symbols(found.debug) or elf_symbols(found.runtime), plt_symbols(found.runtime))
         except (ParseError, OSError) as error:

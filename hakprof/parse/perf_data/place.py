@@ -16,7 +16,7 @@ from hakprof.parse.perf_data.format import (
     EventAttr,
     Record,
 )
-from hakprof.parse.perf_data.header import Header, describe_events
+from hakprof.parse.perf_data.header import Notes, describe_events
 from hakprof.parse.perf_data.names import is_time_event
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.profile import MAPPING_SCHEMA, SAMPLE_SCHEMA, PerfEvent, PerfProfile, Stacks
@@ -30,18 +30,18 @@ def place_samples(
     table: SampleTable,
     chains: tuple[Words, Indices, Words],
     history: ProcessHistory,
-    header: Header,
+    attrs: tuple[EventAttr, ...],
+    notes: Notes,
     records: RecordCollector,
     *,
     warnings: tuple[str, ...],
     truncated: bool,
 ) -> PerfProfile:
-    """The profile of a recording from its aggregated samples, distinct chains, process history and header."""
+    """The profile of a recording from its aggregated samples, distinct chains, process history and notes."""
     stack_id, stacks = _stacks(table, chains, history)
-    notes = header.notes
     counts = {RECORD_NAMES.get(kind, f"UNKNOWN({kind})"): n for kind, n in sorted(records.counts.items()) if n}
     return PerfProfile(
-        events=_events(header.attrs, describe_events(header.attrs, notes)),
+        events=_events(attrs, describe_events(attrs, notes)),
         samples=_samples(table, stack_id, history),
         stacks=stacks,
         mappings=_mappings(history, notes.build_ids),

@@ -14,14 +14,17 @@ class RecordCollector:
     """Takes every record that is no sample; its events carry the time at which they happened."""
 
     def __init__(self, attrs: tuple[fmt.EventAttr, ...]) -> None:
-        self._attrs = attrs
-        self._time_at = attrs[0].trailer_offset(fmt.SampleType.TIME) if attrs else None
-        self._has_times = bool(attrs) and attrs[0].has(fmt.SampleType.TIME)
+        self.describe(attrs)
         self.counts: Counter[int] = Counter()
         self.events: list[tuple[int, ProcessEvent]] = []
         self.lost_records = 0
         self.lost_samples = 0
         self.damaged = 0
+
+    def describe(self, attrs: tuple[fmt.EventAttr, ...]) -> None:
+        """Sets the events of the recording: they tell where in a record its time is."""
+        self._time_at = attrs[0].trailer_offset(fmt.SampleType.TIME) if attrs else None
+        self._has_times = bool(attrs) and attrs[0].has(fmt.SampleType.TIME)
 
     def take(self, kind: int, misc: int, record: memoryview, offset: int) -> int:
         """Takes in one record; returns the bytes of trace data that follow it outside any record."""

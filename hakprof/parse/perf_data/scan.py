@@ -1,0 +1,172 @@
+"""One pass over the records of a file: blocks in, aggregated samples and collected records out."""
+
+import struct
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from hakprof.parse.perf_data.aggregate import Aggregator, ChainStore, SampleTable, table_of
+from hakprof.parse.perf_data.format import ATTR_MINIMUM_SIZE, EventAttr, Record, parse_attr
+from hakprof.parse.perf_data.header import Header
+from hakprof.parse.perf_data.records import RecordCollector
+from hakprof.parse.perf_data.samples import SampleColumns, SampleDecoder
+from hakprof.parse.perf_data.walk import DamagedRecordError, Indices, Words, walk_block
+from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
+
+_BLOCK_BYTES = 1 << 20
+_NAME_UPDATE = 2
+Boundaries = dict[int, Words]
+
+
+class Scan:
+    """Reads all records once.
+
+    ``boundaries`` are the times, for threads that need it, at which samples before and after must be kept apart.
+    """
+
+    def __init__(self, header: Header, boundaries: Boundaries) -> None:
+        self._header = header
+        self._boundaries = boundaries
+        self.attrs: tuple[EventAttr, ...] = header.attrs
+        self.notes = header.notes
+        self.records = RecordCollector(header.attrs)
+        self._decoder = SampleDecoder(header.attrs)
+        self._aggregator, self._chains = Aggregator(), ChainStore()
+        self._inflater: Inflater | None = None
+        self._inner_rest = np.zeros(0, dtype=np.uint8)
+        self._inner_offset = 0
+        self.truncated = False
+        self.warnings: list[str] = []
+        self.malformed = 0
+
+    @property
+    def table(self) -> SampleTable | None:
+        """The samples, added up; None without any."""
+        return self._aggregator.result()
+
+    @property
+    def chains(self) -> tuple[Words, Indices, Words]:
+        """Hashes, offsets and words of the distinct call chains."""
+        return self._chains.result()
+
+    def run(self, stream: BinaryIO) -> None:
+        """Reads up to the end of the records, or to where the file is cut off or damaged."""
+        try:
+            self._read_blocks(stream)
+        except (DamagedRecordError, DamagedStreamError) as damage:
+            self.warnings.append(f"{damage}: only what came before it was read")
+            self.truncated = True
+        else:
+            self.truncated = self.truncated or bool(self._inner_rest.size)
+            if self.truncated:
+                self.warnings.append("the recording is cut off: what was whole was read")
+        self.malformed += self._decoder.malformed
+
+    def _read_blocks(self, stream: BinaryIO) -> None:
+        buffer = np.empty(_BLOCK_BYTES, dtype=np.uint8)
+        position, kept, data_end = self._header.data_start, 0, self._header.data_end
+        stream.seek(position)
+        while True:
+            wanted = buffer.size - kept
+            if data_end is not None:
+                wanted = max(min(wanted, data_end - position - kept), 0)
+            got = _fill(stream, buffer, kept, wanted)
+            block = buffer[: kept + got]
+            consumed = self._walk(block, position)
+            position += consumed
+            if consumed > block.size:
+                # Trace data that stands between records, of a length that its record tells.
+                kept = 0
+                if data_end is not None and position > data_end:
+                    raise DamagedRecordError(f"trace data before byte {position} reaches beyond the records")
+                stream.seek(position)
+                continue
+            kept = block.size - consumed
+            if got < wanted or not wanted:
+                self.truncated = bool(kept) or (data_end is not None and data_end > position)
+                return
+            buffer[:kept] = buffer[consumed : consumed + kept].copy()
+
+    def _walk(self, block: npt.NDArray[np.uint8], offset: int) -> int:
+        consumed, samples = walk_block(block, offset, self._take_samples, self._take_record)
+        self.records.counts[Record.SAMPLE] += samples
+        return consumed
+
+    def _take_samples(self, words: Words, starts: Indices, offset: int) -> None:
+        if not self.attrs:
+            raise DamagedRecordError(f"samples at byte {offset} come before any event was described")
+        for columns in self._decoder.decode(words, starts, offset):
+            if columns.event.size:
+                self._chains.add(words, columns)
+                self._aggregator.add(table_of(columns, self._epochs(columns)))
+
+    def _take_record(self, kind: int, misc: int, record: memoryview, offset: int) -> int:
+        if kind == Record.COMPRESSED:
+            self._inflate(bytes(record[8:]), offset)
+        elif kind == Record.COMPRESSED2 and len(record) >= 16:
+            size = struct.unpack_from("<Q", record, 8)[0]
+            self._inflate(bytes(record[16 : 16 + size]), offset)
+        elif kind == Record.HEADER_ATTR and self._header.is_pipe:
+            self._add_attr(bytes(record[8:]))
+        elif self._header.is_pipe:
+            self._take_note(kind, misc, bytes(record))
+        return self.records.take(kind, misc, record, offset)
+
+    def _inflate(self, piece: bytes, offset: int) -> None:
+        """Walks the records in a piece of the compressed stream; they may straddle pieces."""
+        self._inflater = self._inflater or Inflater()
+        for chunk in self._inflater.feed(piece):
+            self._inner_offset = max(self._inner_offset, offset)
+            block = np.concatenate((self._inner_rest, chunk))
+            consumed = self._walk(block, self._inner_offset)
+            if consumed > block.size:
+                raise DamagedRecordError(f"the compressed records at byte {offset} hold trace data")
+            self._inner_offset += consumed
+            self._inner_rest = block[consumed:].copy()
+
+    def _add_attr(self, content: bytes) -> None:
+        """An event description of a recording in pipe mode: perf_event_attr, then the counters' ids."""
+        if len(content) < ATTR_MINIMUM_SIZE:
+            return
+        size = struct.unpack_from("<I", content, 4)[0]
+        raw_ids = content[max(size, ATTR_MINIMUM_SIZE) :]
+        ids = tuple(i for (i,) in struct.iter_unpack("<Q", raw_ids[: len(raw_ids) // 8 * 8]))
+        self.attrs = (*self.attrs, parse_attr(content, ids))
+        self.malformed += self._decoder.malformed
+        self._decoder = SampleDecoder(self.attrs)
+        self.records.describe(self.attrs)
+
+    def _take_note(self, kind: int, misc: int, record: bytes) -> None:
+        """What a file keeps in its header, and a recording in pipe mode among its records."""
+        try:
+            if kind == Record.HEADER_FEATURE:
+                self.notes.read_feature(struct.unpack_from("<Q", record, 8)[0], record[16:])
+            elif kind == Record.BUILD_ID:
+                self.notes.add_build_id(record, misc)
+            elif kind == Record.EVENT_UPDATE and struct.unpack_from("<Q", record, 8)[0] == _NAME_UPDATE:
+                name = record[24:].split(b"\0", 1)[0].decode("utf-8", "replace")
+                self.notes.event_names[struct.unpack_from("<Q", record, 16)[0]] = name
+        except (struct.error, IndexError):
+            self.records.damaged += 1
+
+    def _epochs(self, columns: SampleColumns) -> npt.NDArray[np.uint32]:
+        """How many changes of its thread lie before each sample; zero for threads that need no distinction."""
+        epochs = np.zeros(columns.tid.size, dtype=np.uint32)
+        if self._boundaries:
+            for tid in np.unique(columns.tid).tolist():
+                if tid in self._boundaries:
+                    chosen = columns.tid == tid
+                    epochs[chosen] = np.searchsorted(self._boundaries[tid], columns.time[chosen], side="right")
+        return epochs
+
+
+def _fill(stream: BinaryIO, buffer: npt.NDArray[np.uint8], start: int, size: int) -> int:
+    """Reads until ``size`` bytes are there or the file ends; the number of bytes read."""
+    view, got = buffer.data, 0
+    while got < size:
+        step = stream.readinto(view[start + got : start + size])  # type: ignore[attr-defined]
+        if not step:
+            break
+        got += step
+    return got

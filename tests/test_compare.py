@@ -161,7 +161,15 @@ def test_runs_without_anything_in_common_say_so() -> None:
 def test_drift_of_the_host_is_said() -> None:
     run = healthy().build()
     drifted = replace(run, bench=run.bench.with_columns(run.bench["ops_per_second"] * 0.9))
-    assert "The host itself has moved" in document(run, drifted)
+    assert "the host itself has moved. Relative to them the allocator moved by 0.0 %" in document(run, drifted)
+
+
+def test_the_same_sources_are_said_to_be_the_same() -> None:
+    run = healthy().build()
+    assert "Both sides measured the same sources" in document(run, run)
+    builds = tuple(build.model_copy(update={"sources_sha256": "7" * 64}) for build in run.manifest.builds)
+    other = replace(run, manifest=run.manifest.model_copy(update={"builds": builds}))
+    assert "same sources" not in document(run, other)
 
 
 def test_json() -> None:

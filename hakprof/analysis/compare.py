@@ -104,6 +104,7 @@ class MemoryChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
+    same_sources: bool | None  # of the release build; None where they are not known
     differences: tuple[Difference, ...]
     throughput: tuple[ThroughputChange, ...]
     subject_ratio: float  # geometric mean over the matched rows of the subject; nan without any
@@ -127,6 +128,7 @@ def compare_runs(before: RunData, after: RunData) -> Comparison:
     syscalls, lone_calls = _syscalls(old, new, before.subject, after.subject)
     layers, lone_layers = _layers(old, new)
     return Comparison(
+        same_sources=_same_sources(before, after),
         differences=tuple(_differences(before, old, after, new)),
         throughput=rows,
         subject_ratio=geometric_mean([row.ratio.value for row in rows if row.is_subject]),
@@ -136,6 +138,17 @@ def compare_runs(before: RunData, after: RunData) -> Comparison:
         memory=_memory(before, after),
         unmatched=(*lone, *lone_layers, *lone_calls),
     )
+
+
+def _same_sources(before: RunData, after: RunData) -> bool | None:
+    """By the hash that was taken just before each build: a commit's name says nothing of a dirty tree."""
+    sides = [
+        {build.sources_sha256 for build in run.manifest.builds if build.name == run.study.release}
+        for run in (before, after)
+    ]
+    if any(not hashes or None in hashes for hashes in sides):
+        return None
+    return sides[0] == sides[1]
 
 
 def _graded(ratio: Estimate, p_value: float, *, more_is_better: bool) -> Change:

@@ -10,9 +10,12 @@ from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title
 from hakprof.analysis.layers import ALL
 from hakprof.analysis.statistics import geometric_mean, mann_whitney_p, median_ratio
-from hakprof.analysis.throughput import NOISE_FLOOR, ResultRow, Throughput, differs
+from hakprof.analysis.throughput import ResultRow, Throughput, differs
 from hakprof.analysis.trust import TrustCheck, Verdict
 from hakprof.report.model import Bottleneck
+
+LEAST_TO_DIFFER = 4  # runs of each side for Mann–Whitney to reach 5 % at all
+HOST_DRIFT = 0.03  # of the peers' geometric mean: beyond it the machine is not the one that it was
 
 
 def trust_sentence(checks: Sequence[TrustCheck]) -> str:
@@ -51,7 +54,7 @@ def verdict_sentence(run: RunData, analysis: Analysis) -> str:
     )
     ranked = sorted((row for rows in places.values() for row in rows), key=lambda row: (_vs(row), row.workload))
     text += f" It ranges from {_against(run, ranked[0])} to {_against(run, ranked[-1])}."
-    if max(row.runs.n for row in ranked) < 4:
+    if max(row.runs.n for row in ranked) < LEAST_TO_DIFFER:
         text += " With fewer than four runs of each, no difference can be shown at the 5 % level."
     return text
 
@@ -162,8 +165,16 @@ def diff_verdict(comparison: Comparison) -> str:
         f" {counts[Change.NONE]} no difference is shown; geometric mean of the medians"
         f" {wording.change(comparison.subject_ratio - 1)}."
     )
+    if max(min(row.before.n, row.after.n) for row in comparison.throughput) < LEAST_TO_DIFFER:
+        text += " With fewer than four runs on a side, no difference can be shown at the 5 % level."
+    if comparison.same_sources:
+        text += " Both sides measured the same sources: what moved is noise or surroundings."
     if comparison.peer_ratio == comparison.peer_ratio:
-        moved = abs(comparison.peer_ratio - 1) > NOISE_FLOOR
-        drift = " The host itself has moved: read the allocator's rows against that." if moved else ""
-        text += f" The peers moved by {wording.change(comparison.peer_ratio - 1)}.{drift}"
+        text += f" The peers moved by {wording.change(comparison.peer_ratio - 1)}"
+        if abs(comparison.peer_ratio - 1) > HOST_DRIFT:
+            relative = comparison.subject_ratio / comparison.peer_ratio
+            text += (
+                f": the host itself has moved. Relative to them the allocator moved by {wording.change(relative - 1)}"
+            )
+        text += "."
     return text

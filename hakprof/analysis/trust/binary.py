@@ -23,9 +23,13 @@ def check_binary(run: RunData) -> TrustCheck:
     elif not evidence:
         summary = "The run has no binary with a build of its own, so nothing ties its numbers to a commit."
     else:
+        unknown = [row for row in evidence if row.verdict == Verdict.UNKNOWN]
         commit = run.manifest.commit[:8] if run.manifest.commit else "no commit"
         state = ", with uncommitted changes (known by the sources' hash only)" if run.manifest.dirty else ""
-        summary = f"{len(evidence)} checks of build strings and build ids agree with the manifest: {commit}{state}."
+        agreed = len(evidence) - len(unknown)
+        summary = f"{agreed} checks of build strings and build ids agree with the manifest: {commit}{state}."
+        if unknown:
+            summary += f" {unknown[0].what} {unknown[0].detail}."
         verdict = worst([verdict, Verdict.WARN if run.manifest.dirty else Verdict.PASS])
     return TrustCheck("T1", TITLE, verdict, summary, evidence, concerns, _REMEDY if bad else None)
 

@@ -64,7 +64,19 @@ def test_ranked_by_gain_with_crashes_first() -> None:
     builder.cell(Collector.THROUGHPUT, repetition=1, status=CellStatus.CRASHED)
     ranked = analyse(builder.build()).findings
     assert ranked[0].id == "crash"
-    gains = [finding.gain.value for finding in ranked[1:] if finding.gain]
+    assert [finding.id for finding in ranked[1:]] == ["page-fault-churn", "hot-layer-tiny_free_fast"]
+
+
+@pytest.mark.parametrize(("scale", "severity"), [(1.0, Severity.LOW), (0.5, Severity.MEDIUM)], ids=["ahead", "behind"])
+def test_the_way_every_call_must_go_is_never_severe(scale: float, severity: Severity) -> None:
+    run = healthy(scale).recording({"benchmark": 100, "tiny_free_fast": 2000}, "small").build()
+    assert findings(run)["hot-layer-tiny_free_fast"].severity == severity
+
+
+def test_ranked_by_gain() -> None:
+    layers = {"benchmark": 300, "refill": 150, "k:page_fault": 300, "k:futex": 200, "k:munmap": 50}
+    gains = [f.gain.value for f in analyse(RunBuilder().recording(layers).build()).findings if f.gain]
+    assert len(gains) >= 4
     assert gains == sorted(gains, reverse=True)
 
 

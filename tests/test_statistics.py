@@ -6,7 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, mannwhitneyu
 
 from hakprof.analysis.statistics import (
     attainable_gain,
@@ -104,6 +104,22 @@ def test_bootstrap_covers_the_true_median_about_as_often_as_it_says() -> None:
         estimate = median_interval([generator.gauss(100, 5) for _ in range(9)])
         covered += estimate.low <= 100 <= estimate.high
     assert covered >= 170  # 85 %: percentile intervals of nine runs are a little narrow
+
+
+distinct = st.lists(st.floats(min_value=0.1, max_value=1e9), min_size=2, max_size=24, unique=True)
+
+
+@given(distinct, st.data())
+def test_the_counted_u_test_equals_scipys(values: list[float], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(1, len(values) - 1))
+    a, b = values[:cut], values[cut:]
+    method = "exact" if max(len(a), len(b)) <= 20 else "auto"
+    assert mann_whitney_p(a, b) == pytest.approx(mannwhitneyu(a, b, method=method).pvalue, abs=1e-12)
+
+
+def test_ties_are_left_to_scipy() -> None:
+    a, b = [1.0, 2.0, 2.0, 3.0], [2.0, 4.0, 4.0, 5.0]
+    assert mann_whitney_p(a, b) == pytest.approx(mannwhitneyu(a, b).pvalue)
 
 
 def test_mann_whitney_needs_enough_runs_to_show_anything() -> None:

@@ -1,7 +1,11 @@
-"""The allocator's own largest layer, where no more specific rule has taken it."""
+"""The allocator's own large layers, where no more specific rule has taken them.
+
+Work that an allocator must do never vanishes, so these rank behind everything that could, and are never severe: low
+where no peer is shown to be faster, medium where one is.
+"""
 
 from hakprof.analysis import wording
-from hakprof.analysis.findings import classification, front_cache
+from hakprof.analysis.findings import classification, front_cache, peer_gap
 from hakprof.analysis.findings.common import at_most, layer_proof, titles, tool_command
 from hakprof.analysis.findings.model import (
     HOT_LAYER,
@@ -9,15 +13,16 @@ from hakprof.analysis.findings.model import (
     Crossing,
     Finding,
     Hypothesis,
+    Severity,
     Status,
     allocator_layers,
     crossings,
     gain_of,
-    severity_of,
 )
 from hakprof.analysis.layers import layer_locations
 from hakprof.analysis.trust import Concern
 
+PREFIX = "hot-layer-"
 _TAKEN = frozenset((*classification.LAYERS, *front_cache.LAYERS))
 
 
@@ -34,8 +39,8 @@ def _finding(context: Context, layer: str, found: list[Crossing]) -> Finding:
     per_op = f", {wording.ns(row.ns_per_op)} of each operation" if row and row.ns_per_op is not None else ""
     gain = gain_of(lead.share)
     return Finding(
-        id=f"hot-layer-{layer}",
-        severity=severity_of(gain),
+        id=f"{PREFIX}{layer}",
+        severity=Severity.MEDIUM if _behind(context, found) else Severity.LOW,
         title=f"Time in {layer}",
         workloads=titles(found),
         impact=lead.share,
@@ -47,10 +52,15 @@ def _finding(context: Context, layer: str, found: list[Crossing]) -> Finding:
         options=(
             "read the hottest lines beside `perf annotate`: memory misses and mispredicted branches look alike in time",
         ),
-        expected=at_most(gain, lead.table.title) + "; some cost always stays",
+        expected=f"{at_most(gain, lead.table.title)}; no allocator can make it vanish, so far less than that",
         verify=tool_command(context.run, lead.table.workload, ["perf", "record", "-g", "--"]),
         concerns=(Concern.LAYERS,),
     )
+
+
+def _behind(context: Context, found: list[Crossing]) -> bool:
+    rows = (context.throughput.row(one.table.workload, context.run.subject) for one in found)
+    return any(row is not None and peer_gap.is_behind(context, row) for row in rows)
 
 
 def _why(context: Context) -> Hypothesis:

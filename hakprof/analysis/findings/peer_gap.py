@@ -23,7 +23,9 @@ from hakprof.analysis.trust import Concern
 def find_peer_gap(context: Context) -> Finding | None:
     """One finding over all workloads on which the fastest peer is shown to be ahead of the default variant."""
     behind = [
-        row for row in context.throughput.rows if row.is_subject and row.variant == "default" and _behind(context, row)
+        row
+        for row in context.throughput.rows
+        if row.is_subject and row.variant == "default" and is_behind(context, row)
     ]
     if not behind:
         return None
@@ -66,7 +68,8 @@ def _ratio(row: ResultRow) -> Estimate:
     return row.vs_fastest_peer
 
 
-def _behind(context: Context, row: ResultRow) -> bool:
+def is_behind(context: Context, row: ResultRow) -> bool:
+    """Whether the fastest peer is shown to be faster than the row."""
     if row.vs_fastest_peer is None or row.fastest_peer is None:
         return False
     peer = context.throughput.row(row.workload, row.fastest_peer)

@@ -95,13 +95,16 @@ class RunStore:
 
     @contextlib.contextmanager
     def begin(self, cell: Cell) -> Iterator[Path]:
-        """A fresh folder for the cell's files; it vanishes unless :meth:`commit` is called before the block ends."""
+        """A fresh folder for the cell's files; it vanishes unless :meth:`commit` is called before the block ends.
+
+        A file that cannot be written inside the block (full disk) is raised as StoreError.
+        """
         folder = self.raw_dir / f"{_TEMPORARY}{cell.id}"
-        with _writing(self.path):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
         try:
-            yield folder
+            with _writing(self.path):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -201,7 +204,7 @@ def list_runs(root: Path) -> tuple[Path, ...]:
 
 
 def latest_run(root: Path, study: str | None = None, finished: bool | None = None) -> Path | None:
-    """The youngest run of a study; ``finished`` True or False leaves out the others. Unreadable ones are passed over."""
+    """The youngest run of a study; ``finished`` chooses by that if given. Unreadable ones are passed over."""
     for path in reversed(list_runs(root)):
         try:
             manifest = open_run(path).manifest

@@ -38,12 +38,18 @@ def make_build(
 ) -> BuildInfo:
     """Build one flavour below ``out_root`` and describe what it produced.
 
-    ``base`` is the folder that hakprof.toml's relative paths start from. The out folder bears a hash of sources, command
-    and switches, so that two states of the tree never share one. Raises BuildError with the log's last lines when the
-    command fails, and when a binary's own build string tells of another build.
+    ``base`` is the folder that hakprof.toml's relative paths start from. The out folder bears a hash of sources,
+    command, switches and commit, so that two states of the tree never share one. Raises BuildError with the log's last
+    lines when the command fails, when the sources change under it, and when a binary's own build string tells of
+    another build.
     """
     order = _order(project, name, base=base, out_root=out_root, commit=commit, dirty=dirty)
     _run(order)
+    if sources_hash(order.source, order.build.sources) != order.sources_sha256:
+        raise BuildError(
+            f"build {name}: {order.source} was changed while it was being built",
+            remedy="leave the sources alone for that long, and run the command again",
+        )
     binaries = _products(order.out)
     if not binaries:
         raise BuildError(
@@ -100,7 +106,8 @@ def _run(order: _Order) -> None:
     except FileNotFoundError as error:
         raise BuildError(
             f"build {order.name}: {order.command[0]}: no such program",
-            remedy=f"install it (`apt-get install {Path(order.command[0]).name}`) or correct builds.{order.name}.command",
+            remedy=f"install it (`apt-get install {Path(order.command[0]).name}`), "
+            f"or correct builds.{order.name}.command",
         ) from error
     except OSError as error:
         raise BuildError(
@@ -132,11 +139,11 @@ def _wait(order: _Order, output: int) -> int | None:
         try:
             return child.wait(order.build.timeout_seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
             return None
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            raise
+        finally:
+            # A command that has ended is reaped already, and its number may be another's.
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
 
 
 def _tail(log: Path) -> str:

@@ -33,7 +33,7 @@ def sources_hash(source: Path, globs: Sequence[str]) -> str:
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """The commit that ``folder`` is at, and whether files below it differ from it; (None, None) outside a repository."""
+    """The commit of ``folder``, and whether files below it differ from it; (None, None) outside a repository."""
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if commit is None:
         return None, None

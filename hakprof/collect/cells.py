@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hakprof.collect.execute import Outcome, clean_environment, cut_to_limit, execute, output_tail
+from hakprof.collect.execute import OUTPUT_LIMIT_BYTES, Outcome, clean_environment, cut_to_limit, execute, output_tail
 from hakprof.collect.target import Target
 from hakprof.model.run import Cell, CellResult, CellStatus
 
@@ -41,10 +41,11 @@ class CellRun:
             stderr=stderr,
             timeout_seconds=self.target.timeout_seconds * slowdown,
             watched=self.folder,
+            output_limit_bytes=OUTPUT_LIMIT_BYTES,
         )
         if outcome.over_limit:
             for path in self.folder.iterdir():
-                cut_to_limit(path)
+                cut_to_limit(path, limit_bytes=OUTPUT_LIMIT_BYTES)
         return outcome
 
     def stderr_text(self, suffix: str = "") -> str:
@@ -74,7 +75,8 @@ class CellRun:
             status=status,
             exit_code=outcome.exit_code,
             signal=signal or outcome.signal,
-            command=tuple(command),
+            # The temporary folder means nothing once the cell is stored.
+            command=tuple(part.replace(f"{self.folder}/", "") for part in command),
             program=self.target.program,
             environment=self.target.environment | dict(environment or {}),
             binary=self.target.binary,

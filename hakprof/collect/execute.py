@@ -19,7 +19,7 @@ from hakprof.errors import HakprofError
 from hakprof.model.run import CellStatus
 from hakprof.store import utc_now
 
-OUTPUT_LIMIT_BYTES = 512 << 20  # everything that program and tool write into the cell's folder
+OUTPUT_LIMIT_BYTES = 512 << 20  # for everything that program and tool write into a cell's folder
 _TERM_GRACE_SECONDS = 2.0
 _WATCH_SECONDS = 0.2
 _TAIL_BYTES = 4000
@@ -33,7 +33,7 @@ class Outcome:
     exit_code: int | None
     signal: str | None  # "SIGSEGV"
     timed_out: bool
-    over_limit: bool  # ended by us because it wrote more than the limit
+    over_limit: bool  # ended by us because it wrote more than the limit, or filled the disk
     wall_ns: int
     started_utc: str
     max_rss_bytes: int | None  # None where the kernel's figure may be our own (see _max_rss)
@@ -65,7 +65,7 @@ def execute(
     stderr: Path,
     timeout_seconds: float,
     watched: Path,
-    output_limit_bytes: int = OUTPUT_LIMIT_BYTES,
+    output_limit_bytes: int,
 ) -> Outcome:
     """Run ``command`` to its end. Its output goes to the two files; ``watched`` is the folder that the limit counts.
 
@@ -131,7 +131,7 @@ class _Watch:
             poll.register(descriptor, select.POLLIN)
             while not poll.poll(self._pause_ms()):
                 self.timed_out = time.perf_counter_ns() >= self.deadline_ns
-                self.over_limit = _folder_bytes(self.folder) > self.limit_bytes
+                self.over_limit = _folder_bytes(self.folder) > self.limit_bytes or _is_disk_full(self.folder)
                 if self.timed_out or self.over_limit:
                     _kill_session(self.pid, signal.SIGTERM)
                     if not poll.poll(_TERM_GRACE_SECONDS * 1000):
@@ -158,7 +158,7 @@ def output_tail(*paths: Path) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def cut_to_limit(path: Path, *, limit_bytes: int = OUTPUT_LIMIT_BYTES) -> None:
+def cut_to_limit(path: Path, *, limit_bytes: int) -> None:
     """Shorten a file that outgrew the limit before its writer could be stopped."""
     if path.is_file() and path.stat().st_size > limit_bytes:
         os.truncate(path, limit_bytes)
@@ -175,6 +175,11 @@ def _folder_bytes(folder: Path) -> int:
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
+
+
+def _is_disk_full(folder: Path) -> bool:
+    """A program that ignores failing writes would go on until its time is up."""
+    return os.statvfs(folder).f_bavail == 0
 
 
 def _own_peak_bytes() -> int:

@@ -105,7 +105,10 @@ def _throughput(project: Project, study: Study, contenders: tuple[_Contender, ..
 
 
 def _turned(contenders: tuple[_Contender, ...], repetition: int) -> tuple[_Contender, ...]:
-    start = repetition % len(contenders) if contenders else 0
+    """Round n begins with contender n, and goes forwards if n is even, backwards if it is odd."""
+    if not contenders:
+        return ()
+    start = (repetition + repetition % 2) % len(contenders)
     turned = contenders[start:] + contenders[:start]
     return turned[::-1] if repetition % 2 else turned
 

@@ -14,7 +14,7 @@ from types import FrameType
 import hakprof
 from hakprof.builds import git_state, make_build
 from hakprof.collect.callgrind import run_callgrind
-from hakprof.collect.capabilities import Detection, detect
+from hakprof.collect.capabilities import detect
 from hakprof.collect.cells import CellRun
 from hakprof.collect.counters import run_counters
 from hakprof.collect.perf_record import keep_binaries, keep_kernel_symbols, keep_objects, run_perf_record
@@ -277,7 +277,8 @@ def _refuse_full_disk(store: RunStore) -> None:
     if free.f_bavail * free.f_frsize < _LEAST_FREE_BYTES:
         raise StoreError(
             f"{store.path}: the disk is full",
-            remedy=f"free some space, then go on with `hakprof collect --resume {store.path.name}`; finished cells are kept",
+            remedy=f"free some space, then go on with `hakprof collect --resume {store.path.name}`; "
+            "finished cells are kept",
         )
 
 

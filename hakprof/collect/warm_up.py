@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from hakprof.collect.execute import clean_environment, execute
+from hakprof.collect.execute import OUTPUT_LIMIT_BYTES, clean_environment, execute
 from hakprof.collect.target import Setting, Target, resolve
 from hakprof.model.run import Cell, Collector
 
@@ -32,4 +32,5 @@ def warm_up(setting: Setting, cells: Iterable[Cell]) -> None:
                 stderr=folder / "stderr.txt",
                 timeout_seconds=target.timeout_seconds,
                 watched=folder,
+                output_limit_bytes=OUTPUT_LIMIT_BYTES,
             )

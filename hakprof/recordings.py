@@ -83,7 +83,7 @@ def read_recordings(
             found.append(cached)
         except HakprofError as error:
             warnings.append(f"{result.cell.id}: {error.message}; left out")
-    warnings += [f"{one.facts.cell}: {text}" for one in found for text in one.facts.warnings]
+    warnings += _said_once(found)
     unmatched = set.intersection(*(set(one.unmatched) for one in found)) if found else set()
     frames = {name: _concat([one.frames[name] for one in found], schema) for name, schema in _FRAMES.items()}
     return Recordings(
@@ -93,6 +93,17 @@ def read_recordings(
         unmatched_layers=tuple(sorted(unmatched)),
         warnings=tuple(warnings),
     )
+
+
+def _said_once(found: Sequence[_Attributed]) -> list[str]:
+    """Warnings of all recordings; what several have in common is one line that names the first."""
+    cells: dict[str, list[str]] = {}
+    for one in found:
+        for text in one.facts.warnings:
+            cells.setdefault(text, []).append(one.facts.cell)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {text}" for text, names in cells.items()
+    ]
 
 
 def _concat(parts: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:

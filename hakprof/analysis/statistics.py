@@ -107,8 +107,8 @@ def geometric_mean(values: Sequence[float]) -> float:
 def mann_whitney_p(a: Sequence[float], b: Sequence[float]) -> float:
     """Two-sided p-value of the U test (Mann & Whitney 1947, Ann. Math. Stat. 18:50); 1.0 without contrast.
 
-    A handful of runs without ties, which is what nearly every table compares, is counted exactly here: scipy.stats gives
-    the same number and takes 0.7 s to import. Ties and large samples are left to it.
+    A handful of runs without ties, which is what nearly every table compares, is counted exactly here: scipy.stats
+    gives the same number and takes 0.7 s to import. Ties and large samples are left to it.
     """
     if min(len(a), len(b)) == 0 or len(set(a) | set(b)) == 1:
         return 1.0

@@ -28,7 +28,8 @@ void hak_init(void) {
     while (__atomic_load_n(&hak_init_state, __ATOMIC_ACQUIRE) != HAK_INIT_DONE) sched_yield();
 }
 
-static hak_lock_t *const hak_fork_locks[] = {&hak_lock_heaps, &hak_lock_shared_pool, &hak_lock_page_arena, &hak_lock_registry};
+static hak_lock_t *const hak_fork_locks[] = {&hak_lock_heaps, &hak_lock_shared_pool, &hak_lock_page_arena, &hak_lock_registry,
+                                           &hak_lock_large_cache};
 
 #define HAK_FORK_LOCKS (sizeof hak_fork_locks / sizeof hak_fork_locks[0])
 

@@ -1,6 +1,7 @@
 #include "large.h"
 
 #include "config.h"
+#include "large_cache.h"
 #include "os.h"
 #include "registry.h"
 #include "shared_pool.h"
@@ -30,10 +31,12 @@ static void *hak_span_alloc(size_t size, bool *zero) {
     return start + hak_span_offset();
 }
 
-static void *hak_mapping_alloc(size_t alignment, size_t size) {
+static void *hak_mapping_alloc(size_t alignment, size_t size, bool *zero) {
     const size_t offset = alignment > sizeof(hak_large_t) ? alignment : sizeof(hak_large_t);
-    const size_t bytes = hak_round_up(offset + size, HAK_SLOT_BYTES);
-    char *base = hak_os_map_aligned(bytes, alignment > HAK_SLOT_BYTES ? alignment : HAK_SLOT_BYTES);
+    size_t bytes = hak_round_up(offset + size, HAK_SLOT_BYTES);
+    char *base = alignment <= HAK_SLOT_BYTES ? hak_large_cache_take(bytes, &bytes) : NULL;
+    *zero = base == NULL;
+    if (base == NULL) base = hak_os_map_aligned(bytes, alignment > HAK_SLOT_BYTES ? alignment : HAK_SLOT_BYTES);
     if (base == NULL) return NULL;
     char *ptr = base + offset;
     char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
@@ -41,8 +44,7 @@ static void *hak_mapping_alloc(size_t alignment, size_t size) {
         hak_os_unmap(base, bytes);
         return NULL;
     }
-    hak_large_of(ptr)->base = base;
-    hak_large_of(ptr)->bytes = bytes;
+    *hak_large_of(ptr) = (hak_large_t){.base = base, .bytes = bytes};
     hak_map_set(slot, 1, HAK_CODE_LARGE);
     return ptr;
 }
@@ -50,19 +52,19 @@ static void *hak_mapping_alloc(size_t alignment, size_t size) {
 void *hak_large_alloc(size_t alignment, size_t size, bool *zero) {
     if (size <= HAK_SPAN_MAX && alignment <= (hak_config.header_layout ? HAK_CACHE_LINE : HAK_SLOT_BYTES))
         return hak_span_alloc(size, zero);
-    *zero = true;
-    return hak_mapping_alloc(alignment, size);
+    return hak_mapping_alloc(alignment, size, zero);
 }
 
 void hak_large_free(void *ptr, hak_code_t code) {
     if (code == HAK_CODE_SPAN) {
         shared_pool_release_span(hak_slab_of(ptr));
+        hak_large_cache_expire();
         return;
     }
     char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
     hak_map_set(slot, 1, HAK_CODE_FOREIGN);
     hak_registry_remove(slot, HAK_REGISTRY_LARGE);
-    hak_os_unmap(hak_large_of(ptr)->base, hak_large_of(ptr)->bytes);
+    hak_large_cache_put(hak_large_of(ptr)->base, hak_large_of(ptr)->bytes);
 }
 
 size_t hak_large_usable(const void *ptr, hak_code_t code) {

@@ -21,7 +21,7 @@
     X(remote_sent) X(inbox_drains)                                                                \
     X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)
 
-#define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps)
+#define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps) X(large_cache)
 
 typedef struct {
 #define HAK_FIELD(name) uint64_t name;

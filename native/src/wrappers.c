@@ -4,6 +4,7 @@
 
 #include "dispatch.h"
 #include "heap.h"
+#include "large_cache.h"
 #include "refill.h"
 #include "shared_pool.h"
 
@@ -131,7 +132,8 @@ HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad) {
     (void)pad;
     hak_heap_t *heap = hak_tls_heap;
     if (hak_heap_is_own(heap)) hak_heap_drain(heap, false);
-    return shared_pool_trim() ? 1 : 0;
+    const bool large = hak_large_cache_trim();
+    return shared_pool_trim() || large;
 }
 
 #if HAK_INTERPOSE

@@ -155,6 +155,13 @@ class Counters(unittest.TestCase):
         _, dropped, _ = run(WORKLOADS["mid"], HAKMEM_RETAIN_MB="0")
         self.assertGreater(dropped["os"]["madvise"] + dropped["os"]["munmap"], kept["os"]["madvise"] + kept["os"]["munmap"])
 
+    def test_large_mappings_are_reused(self) -> None:
+        command = ("random_mixed", "--ops", "1000", "--size", "2000000:2400000", "--ws", "4", "--warmup", "0")
+        _, kept, _ = run(command)
+        _, dropped, _ = run(command, HAKMEM_RETAIN_MB="0")
+        self.assertLess(kept["os"]["mmap"], 100)
+        self.assertGreater(dropped["os"]["mmap"], 1000)
+
     def test_statistics_are_written_on_a_fatal_signal(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "HAKMEM_STATS_FILE": str(Path(folder, "stats.%p.json"))}

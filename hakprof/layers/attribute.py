@@ -23,6 +23,7 @@ from hakprof.parse.perf_data import PerfProfile
 from hakprof.symbols import Symbolizer
 
 _CPUMODE_KERNEL = 1
+_MOST = 2**62  # no real sum of periods comes near it
 _CHAIN_KEY = ("stack_id", "ip", "mapping", "cpumode")
 _SAMPLE_KEY = (
     "event",
@@ -91,7 +92,9 @@ def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> A
     rows = (
         profile.samples.join(described, on=_CHAIN_KEY, how="left", maintain_order="left")
         .join(event_names, on="event", how="left", maintain_order="left")
-        .with_columns(pl.col("event_name").alias("event"), pl.col("count", "period").cast(pl.Int64))
+        .with_columns(
+            pl.col("event_name").alias("event"), pl.col("count", "period").clip(upper_bound=_MOST).cast(pl.Int64)
+        )
     )
     matched = np.unique(np.concatenate((sites.entry, sites.named, sites.object)))
     samples = _sum(rows.with_columns(pl.col("pid", "tid").cast(pl.Int64)), _SAMPLE_KEY, ("count", "period"))

@@ -35,8 +35,8 @@ class SampleTable:
         return SampleTable(*(getattr(self, each.name)[order] for each in fields(self)))
 
 
-def table_of(columns: SampleColumns, epoch: npt.NDArray[np.uint32]) -> SampleTable:
-    """Samples as rows of count 1, grouped."""
+def table_of(columns: SampleColumns, epoch: npt.NDArray[np.uint32]) -> tuple[SampleTable, Indices]:
+    """Samples, grouped, and for each row the index of one of its samples."""
     key = columns.stack ^ (columns.ip * _MIX_1)
     key ^= key >> np.uint64(32)
     key *= _MIX_2
@@ -89,18 +89,20 @@ class Aggregator:
     def _merge(self) -> None:
         tables = ([self._merged] if self._merged is not None else []) + self._pending
         columns = (np.concatenate([getattr(t, each.name) for t in tables]) for each in fields(SampleTable))
-        self._merged = _group(SampleTable(*columns))
+        self._merged, _ = _group(SampleTable(*columns))
         self._pending, self._pending_rows = [], 0
 
 
-def _group(table: SampleTable) -> SampleTable:
+def _group(table: SampleTable) -> tuple[SampleTable, Indices]:
+    """Rows of equal key added up, and for each the index of one of them."""
     if not table.key.size:
-        return table
+        return table, np.zeros(0, dtype=np.int64)
     order = np.argsort(table.key)
     ordered = table.key[order]
     heads = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    representative = table.take(order[heads])
-    return SampleTable(
+    example = order[heads]
+    representative = table.take(example)
+    grouped = SampleTable(
         **{
             each.name: getattr(representative, each.name)
             for each in fields(table)
@@ -111,6 +113,7 @@ def _group(table: SampleTable) -> SampleTable:
         first=np.minimum.reduceat(table.first[order], heads),
         last=np.maximum.reduceat(table.last[order], heads),
     )
+    return grouped, example
 
 
 class ChainStore:
@@ -123,9 +126,10 @@ class ChainStore:
         self._lengths: list[Indices] = []
         self._words: list[Words] = []
 
-    def add(self, words: Words, columns: SampleColumns) -> None:
-        """Copies the chains of a block that were not met before."""
-        hashes, index = np.unique(columns.stack, return_index=True)
+    def add(self, words: Words, columns: SampleColumns, examples: Indices) -> None:
+        """Copies the chains of a block that were not met before; ``examples`` are samples with every one of them."""
+        hashes, index = np.unique(columns.stack[examples], return_index=True)
+        index = examples[index]
         new = (hashes != 0) & ~_contains(self._known, hashes) & ~_contains(self._recent, hashes)
         if not new.any():
             return

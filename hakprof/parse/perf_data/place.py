@@ -79,13 +79,12 @@ def _events(attrs: tuple[EventAttr, ...], names: tuple[str, ...]) -> tuple[PerfE
 
 
 def _samples(table: SampleTable, stack_id: Words, history: ProcessHistory) -> pl.DataFrame:
-    comms = [history.comm(tid, time) for tid, time in zip(table.tid.tolist(), table.first.tolist(), strict=True)]
     frame = pl.DataFrame(
         {
             "event": table.event,
             "pid": table.pid,
             "tid": table.tid,
-            "comm": comms,
+            "comm": history.comms(table.tid, table.first),
             "cpumode": table.cpumode,
             "ip": table.ip,
             "mapping": history.resolve(table.pid, table.cpumode, table.ip, table.first),
@@ -127,9 +126,7 @@ def _stacks(table: SampleTable, chains: tuple[Words, Indices, Words], history: P
     hashes, offsets, words = chains
     with_chain = np.flatnonzero(table.stack)
     pid, first, stack = table.pid[with_chain], table.first[with_chain], table.stack[with_chain]
-    epoch = np.array(
-        [history.map_epoch(p, t) for p, t in zip(pid.tolist(), first.tolist(), strict=True)], dtype=np.int64
-    )
+    epoch = history.map_epochs(pid, first)
     order = np.lexsort((first, stack, epoch, pid))
     differs = np.ones(order.size, dtype=np.bool_)
     if order.size:

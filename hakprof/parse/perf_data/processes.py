@@ -6,6 +6,7 @@ in order of time, as perf does. Only a thread that changed in the middle of one 
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,22 +96,29 @@ class ProcessHistory:
             else:
                 self._take_map(time, event)
 
-    def comm(self, tid: int, time: int) -> str:
-        """The thread's name at that time; perf's own stand-in when none was recorded."""
-        at = bisect_right(self._comm_times.get(tid, []), time)
-        if at:
-            return self._comms[tid][at - 1]
-        return "swapper" if tid == 0 else f":{tid}"
+    def comms(self, tid: npt.NDArray[np.int32], time: Words) -> list[str]:
+        """The name of each thread at that time; perf's own stand-in where none was recorded."""
+        result = np.empty(tid.size, dtype=object)
+        for thread, part in _parts(tid):
+            times = np.array(self._comm_times.get(thread, []), dtype=np.uint64)
+            unnamed = "swapper" if thread == 0 else f":{thread}"
+            names = np.array([unnamed, *self._comms.get(thread, [])], dtype=object)
+            result[part] = names[np.searchsorted(times, time[part], side="right")]
+        return result.tolist()
 
     def changes(self, pid: int, tid: int) -> list[int]:
         """Times, ascending, at which the thread's name or a mapping of its process was replaced."""
         space = self._spaces.get(pid)
         return sorted({*self._comm_times.get(tid, []), *(space.changes if space else [])})
 
-    def map_epoch(self, pid: int, time: int) -> int:
-        """How many times mappings of the process had been replaced by then."""
-        space = self._spaces.get(pid)
-        return bisect_right(space.changes, time) if space else 0
+    def map_epochs(self, pid: npt.NDArray[np.int32], time: Words) -> Indices:
+        """How many times mappings of each process had been replaced by then."""
+        result = np.zeros(pid.size, dtype=np.int64)
+        for process, part in _parts(pid):
+            space = self._spaces.get(process)
+            if space is not None:
+                result[part] = np.searchsorted(np.array(space.changes, dtype=np.uint64), time[part], side="right")
+        return result
 
     def comm_names(self) -> dict[int, tuple[str, ...]]:
         """Every name that each thread had, in order of time."""
@@ -123,14 +131,9 @@ class ProcessHistory:
         result = np.full(address.size, -1, dtype=np.int32)
         is_user = mode == CPUMODE_USER
         owner = np.where(mode == CPUMODE_KERNEL, KERNEL_PID, pid)
-        order = np.argsort(owner, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
-            if not part.size:
-                continue
-            process = int(owner[part[0]])
-            if process != KERNEL_PID:
-                part = part[is_user[part]]
-            self._resolve_process(process, part, address, time, result)
+        for process, part in _parts(owner):
+            chosen = part if process == KERNEL_PID else part[is_user[part]]
+            self._resolve_process(process, chosen, address, time, result)
         return result
 
     def _resolve_process(
@@ -249,3 +252,11 @@ class ProcessHistory:
     def _changed(space: _Space, time: int) -> None:
         if not space.changes or space.changes[-1] != time:
             space.changes.append(time)
+
+
+def _parts(values: npt.NDArray[np.int32]) -> Iterator[tuple[int, Indices]]:
+    """Each distinct value with the positions that hold it."""
+    if values.size:
+        order = np.argsort(values, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(values[order])) + 1):
+            yield int(values[part[0]]), part

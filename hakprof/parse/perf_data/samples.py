@@ -13,6 +13,7 @@ _BASE = 0x9E3779B97F4A7C15
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
 _LENGTH_FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _LOW_32 = np.uint64(0xFFFFFFFF)
+_PERIOD_LIMIT = np.uint64(1 << 48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,11 @@ class SampleDecoder:
             parts = [(int(e), starts[known & (events == e)]) for e in np.unique(events[known])]
         return [self._decode_event(words, part, index, file_offset, prefix) for index, part in parts]
 
+    def _with_credible_period(self, words: Words, starts: Indices, at: int) -> npt.NDArray[np.bool_]:
+        """Samples whose period a counter can have: beyond it is damage, and would swallow all others in a sum."""
+        credible: npt.NDArray[np.bool_] = words[np.minimum(starts + at, words.size - 1)] < _PERIOD_LIMIT
+        return credible
+
     def _events_of(self, words: Words, starts: Indices) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
         """The event of each sample by its counter id, and whether that id is known."""
         at = self._layouts[0].id
@@ -116,7 +122,7 @@ class SampleDecoder:
             period = words[starts + layout.period]
         else:
             fixed = 1 if attr.uses_frequency else attr.period_or_frequency
-            period = np.full(count, fixed, dtype=np.uint64)
+            period = np.full(count, min(fixed, int(_PERIOD_LIMIT)), dtype=np.uint64)
         return SampleColumns(
             event=np.full(count, index, dtype=np.uint16),
             cpumode=((words[starts] >> np.uint64(32)) & np.uint64(CPUMODE_MASK)).astype(np.uint8),
@@ -134,6 +140,8 @@ class SampleDecoder:
         """The samples that are whole, with first word and length of their chains (length 0: none)."""
         attr, layout = self._attrs[index], self._layouts[index]
         whole = sizes >= layout.fixed_words
+        if layout.period is not None:
+            whole &= self._with_credible_period(words, starts, layout.period)
         self.malformed += int(whole.size - whole.sum())
         starts, sizes = starts[whole], sizes[whole]
         at = starts + layout.fixed_words

@@ -1,5 +1,6 @@
 """One pass over the records of a file: blocks in, aggregated samples and collected records out."""
 
+import os
 import struct
 from typing import BinaryIO
 
@@ -66,6 +67,7 @@ class Scan:
     def _read_blocks(self, stream: BinaryIO) -> None:
         buffer = np.empty(_BLOCK_BYTES, dtype=np.uint8)
         position, kept, data_end = self._header.data_start, 0, self._header.data_end
+        file_end = stream.seek(0, os.SEEK_END) if data_end is None else min(data_end, 1 << 62)
         stream.seek(position)
         while True:
             wanted = buffer.size - kept
@@ -78,7 +80,7 @@ class Scan:
             if consumed > block.size:
                 # Trace data that stands between records, of a length that its record tells.
                 kept = 0
-                if data_end is not None and position > data_end:
+                if position > file_end:
                     raise DamagedRecordError(f"trace data before byte {position} reaches beyond the records")
                 stream.seek(position)
                 continue
@@ -98,8 +100,9 @@ class Scan:
             raise DamagedRecordError(f"samples at byte {offset} come before any event was described")
         for columns in self._decoder.decode(words, starts, offset):
             if columns.event.size:
-                self._chains.add(words, columns)
-                self._aggregator.add(table_of(columns, self._epochs(columns)))
+                table, examples = table_of(columns, self._epochs(columns))
+                self._chains.add(words, columns, examples)
+                self._aggregator.add(table)
 
     def _take_record(self, kind: int, misc: int, record: memoryview, offset: int) -> int:
         if kind == Record.COMPRESSED:

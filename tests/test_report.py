@@ -161,6 +161,18 @@ def test_finding_has_the_documents_block_form() -> None:
         assert f"**{label}**:" in body, label
 
 
+@pytest.mark.parametrize("workloads", [["small"], ["small", "large"]], ids=len)
+def test_summary_repeats_the_figures_of_the_finding(workloads: list[str]) -> None:
+    builder = RunBuilder()
+    for workload in workloads:
+        builder.recording({"benchmark": 1357, "k:page_fault": 643}, workload)
+    report = build_report(builder.build())
+    for line, finding in zip(report.bottlenecks, report.findings, strict=True):
+        assert line.line.startswith(finding.symptom.removesuffix("."))
+        assert ("1 more workload)" in line.line) == (len(workloads) > 1)
+    assert "32.1 % (30.1–34.2 %) of the samples" in document(builder.build())
+
+
 def test_commands_name_no_folder_of_the_store() -> None:
     text = document(healthy().build())
     assert "/store/build" not in text

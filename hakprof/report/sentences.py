@@ -138,9 +138,10 @@ def bottlenecks(findings: Sequence[Finding]) -> tuple[Bottleneck, ...]:
 
 
 def _line(finding: Finding) -> str:
-    others = f" (and on {len(finding.workloads) - 1} more workloads)" if len(finding.workloads) > 1 else ""
+    more = len(finding.workloads) - 1
+    others = f" (and on {more} more workload{'s' if more > 1 else ''})" if more else ""
     gain = f"; at most {wording.change(finding.gain.value)}" if finding.gain else ""
-    return f"{finding.symptom}{others}{gain}".replace(f".{others}", f"{others}")
+    return f"{finding.symptom.removesuffix('.')}{others}{gain}."
 
 
 def no_bottleneck(analysis: Analysis) -> str | None:

@@ -29,7 +29,7 @@ def check_binary(run: RunData) -> TrustCheck:
         agreed = len(evidence) - len(unknown)
         summary = f"{agreed} checks of build strings and build ids agree with the manifest: {commit}{state}."
         if unknown:
-            summary += f" {unknown[0].what} {unknown[0].detail}."
+            summary += f" Not known: {unknown[0].what}: {unknown[0].detail}."
         verdict = worst([verdict, Verdict.WARN if run.manifest.dirty else Verdict.PASS])
     return TrustCheck("T1", TITLE, verdict, summary, evidence, concerns, _REMEDY if bad else None)
 

@@ -23,7 +23,8 @@ BENCH_LOOP void run_batches(bench_allocator_t allocator, const bench_options_t *
     void **const blocks = batch->blocks;
     uint64_t random = batch->random;
     for (uint64_t left = batches; left > 0; left--) {
-        for (size_t i = 0; i < count; i++) blocks[i] = bench_alloc(allocator, least + bench_below_lower(bench_random(&random), range));
+        for (size_t i = 0; i < count; i++)
+            blocks[i] = bench_alloc(allocator, least + bench_below_lower(bench_random(&random), range));
         for (size_t i = 0; i < count; i++) bench_free(allocator, blocks[i]);
     }
     batch->random = random;

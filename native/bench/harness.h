@@ -89,8 +89,8 @@ static inline uint64_t bench_seed(uint64_t seed, unsigned thread) {
 }
 
 /* Uniform in [0, range) for ranges below 2^32, without a division, from the upper or the lower half of a random number. */
-static inline size_t bench_below_upper(uint64_t random, size_t range) { return (size_t)(((random >> 32) * (uint64_t)range) >> 32); }
-static inline size_t bench_below_lower(uint64_t random, size_t range) { return (size_t)(((random & UINT32_MAX) * (uint64_t)range) >> 32); }
+static inline size_t bench_below_upper(uint64_t random, size_t range) { return ((random >> 32) * range) >> 32; }
+static inline size_t bench_below_lower(uint64_t random, size_t range) { return ((random & UINT32_MAX) * range) >> 32; }
 
 /* One block with its first and last byte written. `allocator` is a constant in each compiled loop. */
 static inline void *bench_alloc(bench_allocator_t allocator, size_t size) {

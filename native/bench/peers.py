@@ -15,7 +15,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LIBRARY_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"), Path("/usr/lib"), Path("/usr/local/lib"))
+LIBRARY_FOLDERS = (
+    Path("/usr/lib/x86_64-linux-gnu"),
+    Path("/usr/lib/aarch64-linux-gnu"),
+    Path("/usr/lib"),
+    Path("/usr/local/lib"),
+)
 PEERS = {
     "mimalloc": ("libmimalloc.so.2", "libmimalloc.so.2.0"),
     "jemalloc": ("libjemalloc.so.2",),
@@ -89,7 +94,9 @@ def contenders(build: Path, *, direct: bool) -> dict[str, tuple[str, Path | None
     return table
 
 
-def measure(build: Path, arguments: list[str], table: dict[str, tuple[str, Path | None]], runs: int) -> dict[str, Samples]:
+def measure(
+    build: Path, arguments: list[str], table: dict[str, tuple[str, Path | None]], runs: int
+) -> dict[str, Samples]:
     samples = {name: Samples() for name in table}
     names = list(table)
     for turn in range(runs):
@@ -107,7 +114,7 @@ def row(name: str, samples: dict[str, Samples]) -> str:
     best = max(peers, key=lambda key: peers[key].median())
     ours = samples["hakmem"].median()
     cells = [name]
-    for key, value in samples.items():
+    for value in samples.values():
         memory = statistics.median(value.peak_bytes) / 2**20 if value.peak_bytes else 0.0
         cells.append(f"failed ×{value.failures}" if value.failures else f"{value.median() / 1e6:.1f} / {memory:.1f}")
     cells.append(f"**{ours / peers[best].median():.2f}** ({best})")
@@ -120,10 +127,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, required=True, help="folder with lib/ and bin/")
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="workloads whose name contains one of these")
+    parser.add_argument(
+        "--only", nargs="*", default=[], metavar="NAME", help="workloads whose name contains one of these"
+    )
     parser.add_argument("--direct", action="store_true", help="add hakmem linked into the benchmark")
     options = parser.parse_args()
-    chosen = {key: value for key, value in WORKLOADS.items() if not options.only or any(part in key for part in options.only)}
+    chosen = {
+        key: value for key, value in WORKLOADS.items() if not options.only or any(part in key for part in options.only)
+    }
     if not chosen:
         print(f"no workload matches {options.only}; there are: {', '.join(WORKLOADS)}", file=sys.stderr)
         return 2

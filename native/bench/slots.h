@@ -13,7 +13,8 @@ typedef struct {
     uint64_t mallocs, frees;
 } bench_slots_t;
 
-BENCH_LOOP void bench_replace(bench_allocator_t allocator, const bench_options_t *options, bench_slots_t *table, uint64_t ops) {
+BENCH_LOOP void bench_replace(bench_allocator_t allocator, const bench_options_t *options, bench_slots_t *table,
+                              uint64_t ops) {
     const size_t least = options->size_min, range = options->size_max - least + 1, count = options->working_set;
     void **const slots = table->slots;
     uint64_t random = table->random;

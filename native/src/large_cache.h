@@ -6,7 +6,8 @@
 
 #include "base.h"
 
-/* A mapping of `bytes` up to a quarter more, its size in `*found`; NULL, and `*found` as it was, when there is none. Contents are old. */
+/* A mapping of `bytes` up to a quarter more, its size in `*found`; NULL, and `*found` as it was, when there is none.
+ * Contents are old. */
 char *hak_large_cache_take(size_t bytes, size_t *found);
 /* Takes the mapping over, or unmaps it when it does not fit. */
 void hak_large_cache_put(char *base, size_t bytes);

@@ -31,7 +31,6 @@ static bool hak_slab_has_blocks(const hak_slab_t *slab) {
 }
 
 static void hak_partial_add(hak_heap_class_t *class, hak_slab_t *slab) {
-    slab->listed = 1;
     slab->prev = NULL;
     slab->next = class->partial;
     if (slab->next != NULL) slab->next->prev = slab;
@@ -39,7 +38,6 @@ static void hak_partial_add(hak_heap_class_t *class, hak_slab_t *slab) {
 }
 
 static void hak_partial_remove(hak_heap_class_t *class, hak_slab_t *slab) {
-    slab->listed = 0;
     if (slab->prev != NULL) slab->prev->next = slab->next;
     else class->partial = slab->next;
     if (slab->next != NULL) slab->next->prev = slab->prev;
@@ -193,7 +191,7 @@ void tls_sll_drain(hak_heap_t *heap, unsigned cls, size_t keep) {
     (void)returned;
 }
 
-/* Chains beyond the first go back to the slabs. */
+/* Chains that nobody asked for go back to the slabs. */
 static void hak_pending_drain(hak_heap_t *heap, unsigned cls, bool keep_one) {
     hak_heap_class_t *class = &heap->classes[cls];
     hak_block_t *chain = class->pending;

@@ -133,7 +133,8 @@ static void hak_json_close(hak_text_t *json) { hak_text_put(json, "}"); }
 static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
     const hak_front_totals_t front = hak_front_totals();
     const uint64_t mid = front.mid_hits + stats->alloc_mid_refill;
-    const uint64_t allocs = front.tiny_hits + stats->alloc_refill + mid + stats->alloc_large + stats->alloc_libc + stats->alloc_failed;
+    const uint64_t allocs = front.tiny_hits + stats->alloc_refill + mid + stats->alloc_large + stats->alloc_libc +
+                            stats->alloc_failed;
     const uint64_t remote = stats->remote_sent + front.in_outboxes;
     const uint64_t frees = front.tiny_pushed + front.mid_pushed + stats->free_map_fast + stats->free_header_fast +
                            stats->free_ss_hit + remote + stats->free_mid + stats->free_large + stats->free_null +
@@ -154,9 +155,10 @@ static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_number(json, "failed", stats->alloc_failed);
     hak_json_close(json);
     hak_json_open(json, "free_routes");
-    hak_json_number(json, "map_fast", stats->free_map_fast + (HAK_CLASSIFY == HAK_CLASSIFY_MAP ? front.tiny_pushed : 0));
-    hak_json_number(json, "header_fast", stats->free_header_fast + (HAK_CLASSIFY == HAK_CLASSIFY_HEADER ? front.tiny_pushed : 0));
-    hak_json_number(json, "ss_hit", stats->free_ss_hit + (HAK_CLASSIFY == HAK_CLASSIFY_REGISTRY ? front.tiny_pushed : 0));
+    const uint64_t by_front[] = {[HAK_CLASSIFY] = front.tiny_pushed, [HAK_CLASSIFY_REGISTRY + 1] = 0};
+    hak_json_number(json, "map_fast", stats->free_map_fast + by_front[HAK_CLASSIFY_MAP]);
+    hak_json_number(json, "header_fast", stats->free_header_fast + by_front[HAK_CLASSIFY_HEADER]);
+    hak_json_number(json, "ss_hit", stats->free_ss_hit + by_front[HAK_CLASSIFY_REGISTRY]);
     hak_json_number(json, "remote", remote);
     hak_json_number(json, "mid", stats->free_mid + front.mid_pushed);
     hak_json_number(json, "large", stats->free_large);

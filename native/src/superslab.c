@@ -25,7 +25,6 @@ void superslab_format(hak_slab_t *slab, hak_heap_t *heap, unsigned cls) {
     slab->free = NULL;
     slab->first = hak_slab_start(slab) + colour;
     slab->prev = slab->next = NULL;
-    slab->listed = 0;
     slab->heap = heap;
     slab->cls = (uint8_t)cls;
     slab->block_bytes = (uint32_t)hak_class_bytes(cls);

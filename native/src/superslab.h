@@ -21,8 +21,7 @@ struct hak_slab_s {
     uint32_t block_bytes;
     uint32_t capacity, carved, free_count;
     uint32_t out;             /* carved − free_count: in the application or in a cache */
-    uint8_t cls, slots, state, listed;
-    uint32_t used_bytes;      /* spans: what was asked for, rounded to pages */
+    uint8_t cls, slots, state;
 };
 
 struct hak_superslab_s {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The benchmarks' contract: arguments, the one JSON line, modes, perf's control fifo, which malloc was called.
 
-    python3 test/test_bench.py BUILD-FOLDER"""
+python3 test/test_bench.py BUILD-FOLDER"""
 
 import json
 import os
@@ -26,7 +26,9 @@ OPERATIONS = {"batch": "20", "churn": "1"}
 
 def execute(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [str(BUILD / "bin" / name), *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def result(name: str, *arguments: str, **environment: str) -> dict[str, object]:
@@ -122,7 +124,9 @@ class Benchmarks(unittest.TestCase):
             self.assertEqual(told["ops"], 1000)
 
     def test_a_missing_fifo_is_an_error(self) -> None:
-        done = execute("random_mixed", "--ops", "10", HAKPROF_CTL_FIFO="/nonexistent/ctl", HAKPROF_ACK_FIFO="/nonexistent/ack")
+        done = execute(
+            "random_mixed", "--ops", "10", HAKPROF_CTL_FIFO="/nonexistent/ctl", HAKPROF_ACK_FIFO="/nonexistent/ack"
+        )
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("/nonexistent/ctl", done.stderr)
 

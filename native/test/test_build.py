@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `make` produces: the build string, stale strings, exported names, and a release without instrumentation.
 
-    python3 test/test_build.py NATIVE-FOLDER SCRATCH-FOLDER"""
+python3 test/test_build.py NATIVE-FOLDER SCRATCH-FOLDER"""
 
 import hashlib
 import os
@@ -89,7 +89,12 @@ class Build(unittest.TestCase):
         first = library.stat().st_mtime_ns
         make(out, *base)
         self.assertEqual(library.stat().st_mtime_ns, first)
-        changes = {"commit": "COMMIT=two", "dirty": "DIRTY=1", "sources": "SOURCES=s2", "switches": "SWITCHES=-DHAK_COLOUR=0"}
+        changes = {
+            "commit": "COMMIT=two",
+            "dirty": "DIRTY=1",
+            "sources": "SOURCES=s2",
+            "switches": "SWITCHES=-DHAK_COLOUR=0",
+        }
         for key, setting in changes.items():
             make(out, *[item for item in base if not item.startswith(setting.split("=")[0])], setting)
             for target in TARGETS:
@@ -103,7 +108,9 @@ class Build(unittest.TestCase):
 
     def test_release_holds_no_instrumentation(self) -> None:
         for target in ("lib/libhakmem.so", "bin/random_mixed_hakmem"):
-            symbols = subprocess.run(["nm", str(self.release / target)], capture_output=True, text=True, check=True).stdout
+            symbols = subprocess.run(
+                ["nm", str(self.release / target)], capture_output=True, text=True, check=True
+            ).stdout
             self.assertNotIn("hak_stat", symbols)
             text = strings(self.release / target)
             for word in ("FREE_ROUTE", "HAKMEM_STATS_FILE", "HAKMEM_SIZE_HIST", "alloc_routes", "size_histogram"):
@@ -111,7 +118,9 @@ class Build(unittest.TestCase):
                 self.assertIn(word, strings(self.instrumented / target))
 
     def test_thread_local_storage_fits_into_dlopen_surplus(self) -> None:
-        headers = subprocess.run(["readelf", "-lW", str(self.release / TARGETS[0])], capture_output=True, text=True, check=True)
+        headers = subprocess.run(
+            ["readelf", "-lW", str(self.release / TARGETS[0])], capture_output=True, text=True, check=True
+        )
         row = next(line.split() for line in headers.stdout.splitlines() if line.split()[:1] == ["TLS"])
         self.assertLessEqual(int(row[5], 16), 16)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The instrumented flavour's counters and traces, and what each environment variable does.
 
-    python3 test/test_counters.py INSTRUMENTED-BUILD-FOLDER"""
+python3 test/test_counters.py INSTRUMENTED-BUILD-FOLDER"""
 
 import json
 import os
@@ -97,7 +97,9 @@ class Counters(unittest.TestCase):
     def test_strace_sees_the_mincore_calls(self) -> None:
         command = [str(BUILD / "bin/random_mixed"), "--ops", "500", "--warmup", "0", "--ws", "100", "--size", "128"]
         setting = ["-E", f"LD_PRELOAD={LIBRARY}", "-E", "HAKMEM_CLASSIFY=header", "-E", "HAKMEM_MINCORE=always"]
-        done = subprocess.run(["strace", "-f", "-e", "trace=mincore", *setting, *command], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["strace", "-f", "-e", "trace=mincore", *setting, *command], capture_output=True, text=True, check=False
+        )
         if "ptrace" in done.stderr and done.returncode != 0:
             self.skipTest("ptrace is not permitted")
         self.assertGreaterEqual(done.stderr.count("mincore("), 600)
@@ -109,11 +111,21 @@ class Counters(unittest.TestCase):
             self.assertEqual(set(counted[group].values()), {0}, group)
 
     def test_histogram_counts_each_request_in_its_group(self) -> None:
-        for size, group in ((8, "C0"), (9, "C1"), (16, "C1"), (128, "C4"), (1024, "C7"), (1025, "mid"), (40000, "large")):
+        for size, group in (
+            (8, "C0"),
+            (9, "C1"),
+            (16, "C1"),
+            (128, "C4"),
+            (1024, "C7"),
+            (1025, "mid"),
+            (40000, "large"),
+        ):
             told, counted, _ = run(
                 ("random_mixed", "--ops", "1000", "--ws", "64", "--size", str(size)), direct=True, HAKMEM_SIZE_HIST="1"
             )
-            self.assertEqual(counted["size_histogram"][group], told["total_malloc_calls"], (size, counted["size_histogram"]))
+            self.assertEqual(
+                counted["size_histogram"][group], told["total_malloc_calls"], (size, counted["size_histogram"])
+            )
         _, counted, _ = run(WORKLOADS["small"])
         self.assertNotIn("size_histogram", counted)
 
@@ -124,7 +136,9 @@ class Counters(unittest.TestCase):
             self.assertRegex(errors, r"^(\[FREE_ROUTE\] map_fast ptr=0x[0-9a-f]+\n)+$")
         with tempfile.TemporaryDirectory() as folder:
             trace = Path(folder, "trace")
-            _, _, errors = run(WORKLOADS["small"], HAKMEM_FREE_ROUTE_TRACE="10", HAKMEM_FREE_ROUTE_TRACE_FILE=str(trace))
+            _, _, errors = run(
+                WORKLOADS["small"], HAKMEM_FREE_ROUTE_TRACE="10", HAKMEM_FREE_ROUTE_TRACE_FILE=str(trace)
+            )
             self.assertEqual((errors, trace.read_text().count("\n")), ("", 10))
 
     def test_refill_count_and_fast_cap_do_what_they_say(self) -> None:
@@ -153,7 +167,9 @@ class Counters(unittest.TestCase):
     def test_nothing_is_retained_when_told_so(self) -> None:
         _, kept, _ = run(WORKLOADS["mid"])
         _, dropped, _ = run(WORKLOADS["mid"], HAKMEM_RETAIN_MB="0")
-        self.assertGreater(dropped["os"]["madvise"] + dropped["os"]["munmap"], kept["os"]["madvise"] + kept["os"]["munmap"])
+        self.assertGreater(
+            dropped["os"]["madvise"] + dropped["os"]["munmap"], kept["os"]["madvise"] + kept["os"]["munmap"]
+        )
 
     def test_large_mappings_are_reused(self) -> None:
         command = ("random_mixed", "--ops", "1000", "--size", "2000000:2400000", "--ws", "4", "--warmup", "0")
@@ -164,11 +180,19 @@ class Counters(unittest.TestCase):
 
     def test_statistics_are_written_on_a_fatal_signal(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "HAKMEM_STATS_FILE": str(Path(folder, "stats.%p.json"))}
+            environment = {
+                **os.environ,
+                "LD_PRELOAD": str(LIBRARY),
+                "HAKMEM_STATS_FILE": str(Path(folder, "stats.%p.json")),
+            }
             code = "import os, signal; x = [str(i) for i in range(10000)]; os.kill(os.getpid(), signal.SIGSEGV)"
-            done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+            )
             self.assertEqual(done.returncode, -signal.SIGSEGV)
-            self.assertRegex(done.stderr, r"\[hakmem\] fatal signal 11 \(SIGSEGV\) at address 0x[0-9a-f]+ build \S+ instrumented")
+            self.assertRegex(
+                done.stderr, r"\[hakmem\] fatal signal 11 \(SIGSEGV\) at address 0x[0-9a-f]+ build \S+ instrumented"
+            )
             (written,) = Path(folder).iterdir()
             self.assertGreater(json.loads(written.read_text())["alloc_routes"]["front_hit"], 0)
 
@@ -176,11 +200,15 @@ class Counters(unittest.TestCase):
         code = "import faulthandler, os, signal; faulthandler.enable(); os.kill(os.getpid(), signal.SIGABRT)"
         for setting in ({}, {"HAKMEM_SIGNAL_HANDLER": "0"}):
             environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), **setting}
-            done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+            )
             self.assertIn("Fatal Python error", done.stderr)
             self.assertEqual(done.returncode, -signal.SIGABRT)
         environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "HAKMEM_SIGNAL_HANDLER": "0"}
-        done = subprocess.run(["sh", "-c", "kill -SEGV $$"], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["sh", "-c", "kill -SEGV $$"], env=environment, capture_output=True, text=True, check=False
+        )
         self.assertNotIn("[hakmem]", done.stderr)
 
 

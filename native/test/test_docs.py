@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """README.md names every environment variable and build switch of the sources, and no other, with the right defaults.
 
-    python3 test/test_docs.py NATIVE-FOLDER"""
+python3 test/test_docs.py NATIVE-FOLDER"""
 
 import re
 import sys

@@ -99,6 +99,7 @@ def _layer_notes(run: RunData) -> Iterator[str]:
     events = sorted({facts.time_event for facts in run.profiles if facts.time_event})
     if events:
         yield f"Event: {', '.join(events)}, {run.study.frequency_hz} Hz; inlined functions count as their own layer."
+        yield "ns/op is CPU time of one operation, from the plain runs: with several threads their times add up."
     if run.unmatched_layers:
         yield f"Rules that matched nothing in this run: {', '.join(sorted(run.unmatched_layers))}."
 

@@ -7,6 +7,7 @@ from hakprof.analysis.statistics import wilson
 from hakprof.report.model import LayerMatrix, LayerView, LayerViewRow
 
 SMALLEST_SHOWN = 0.005  # of the samples; below it a layer is folded with its like
+LEAST_FOLDED = 2  # one small layer takes no more room than a row that stands for it
 MATRIX_SHOWN = 0.02  # on some workload
 MOST_CAUSES = 8
 
@@ -20,8 +21,10 @@ def layer_views(tables: Sequence[LayerTable]) -> tuple[LayerView, ...]:
 def _view(table: LayerTable) -> LayerView:
     attributed = [row for row in table.rows if row.layer != UNATTRIBUTED]
     rest = [row for row in table.rows if row.layer == UNATTRIBUTED]
-    shown = [row for row in attributed if row.share.value >= SMALLEST_SHOWN]
     folded = [row for row in attributed if row.share.value < SMALLEST_SHOWN]
+    if len(folded) < LEAST_FOLDED:
+        folded = []
+    shown = attributed[: len(attributed) - len(folded)]  # largest first
     rows = [_row(row) for row in shown]
     if folded:
         rows.append(_together(f"{len(folded)} smaller layers", None, folded, table.samples))
@@ -33,7 +36,7 @@ def _view(table: LayerTable) -> LayerView:
         sum_share=sum(row.share.count for row in table.rows) / table.samples,
         user=wilson(table.samples - table.kernel.count, table.samples),
         kernel=table.kernel,
-        causes=tuple(cause for cause in table.causes if cause.share.count > 1)[:MOST_CAUSES],
+        causes=table.causes[:MOST_CAUSES],
         faults=table.faults[:MOST_CAUSES],
         unattributed_symbols=tuple(f"{s.function} ({s.dso}): {s.samples}" for s in table.unattributed_symbols),
     )

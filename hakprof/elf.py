@@ -58,11 +58,12 @@ class ElfFile:
 
     def data(self, section: Section) -> bytes:
         """The bytes of a section as they stand in the file (not decompressed), at most 1 GiB."""
-        if section.size > _MAX_SECTION_BYTES:
-            raise ParseError(f"{self.path}: section {section.name} claims {section.size} bytes")
+        present = self.path.stat().st_size - section.offset
+        if section.size > _MAX_SECTION_BYTES or present < 0:
+            raise ParseError(f"{self.path}: section {section.name} claims {section.size} bytes at {section.offset}")
         with self.path.open("rb") as stream:
             stream.seek(section.offset)
-            return stream.read(section.size)
+            return stream.read(min(section.size, present))
 
 
 def read_elf(path: Path) -> ElfFile:

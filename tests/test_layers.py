@@ -1,5 +1,6 @@
 """Layers: every sample in exactly one, kernel time with its cause, and the catalogues on real programs."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hakprof.layers import UNATTRIBUTED, Attribution, attribute, load_rules
 from hakprof.layers.rules import Code, catalogue
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.project.schema import LayerRule
-from hakprof.resources import catalogues_dir
+from hakprof.resources import catalogues_dir, native_dir
 from hakprof.symbols import Symbolizer
 
 live = pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))
@@ -186,3 +187,30 @@ def test_entries_are_told_apart_from_what_they_call() -> None:
     assert entry("__x64_sys_read") == "other_syscall"
     assert entry("asm_sysvec_apic_timer_interrupt") == "clock_interrupt"
     assert entry("do_syscall_64") is None
+
+
+# What belongs to no layer of its own: formatting, signals and the build string run outside the measured paths.
+_NO_LAYER = {"build_string.c", "fatal_signal.c", "os.c"}
+_DEFINITION = re.compile(r"^(?:static |HAK_EXPORT )?[\w *]*?\b(?:HAK_NAME\((\w+)\)|(\w+))\([^;]*\) \{", re.MULTILINE)
+
+
+def test_every_function_of_the_bundled_allocator_has_a_layer() -> None:
+    rules = load_rules(["hakmem"])
+    nameless = []
+    for source in sorted((native_dir() / "src").glob("*.c")):
+        for exported, plain in _DEFINITION.findall(source.read_text()):
+            code = Code(exported or plain, f"/build/native/src/{source.name}", "/run/lib/libhakmem.so", False, False)
+            if rules.match(code).named < 0 and source.name not in _NO_LAYER:
+                nameless.append(f"{source.name}: {exported or plain}")
+    assert nameless == []
+
+
+def test_every_name_in_the_allocators_rules_exists() -> None:
+    text = "".join(path.read_text() for path in sorted((native_dir() / "src").glob("*.[ch]")))
+    aliases = {"cfree", "valloc"}
+    for rule in catalogue("hakmem"):
+        for pattern in rule.functions:
+            expression = r"\b" + pattern.replace("*", r"\w*") + r"\b"
+            assert re.search(expression, text) or pattern in aliases, pattern
+        for file in rule.files:
+            assert list((native_dir() / "src").glob(file.removeprefix("src/"))), file

@@ -22,6 +22,7 @@ _LOCAL, _GLOBAL, _WEAK = 0, 1, 2
 _FIRST_RESERVED_SECTION = 0xFF00
 _ALLOC = 2
 _PAGE = 4096
+_LONGEST_NAME = 1 << 14
 _JUMP_THROUGH_SLOT = b"\xff\x25"  # x86-64: jmp *distance(%rip)
 
 
@@ -194,6 +195,6 @@ def _table(elf: ElfFile, section: Section) -> npt.NDArray[np.void]:
 def _names(strings: bytes, offsets: list[int]) -> list[str]:
     names = []
     for offset in offsets:
-        end = strings.find(b"\0", offset)
+        end = strings.find(b"\0", offset, offset + _LONGEST_NAME)
         names.append(strings[offset : end if end >= 0 else offset].decode("utf-8", "backslashreplace"))
     return names

@@ -191,7 +191,9 @@ class ProcessHistory:
     def _take_map(self, time: int, event: MapEvent) -> None:
         if event.end <= event.start:
             return
-        if event.pid in self._fresh or (event.pid != KERNEL_PID and event.pid not in self._spaces):
+        is_file = event.path.startswith("/") and not event.path.startswith("//")
+        is_new = event.pid != KERNEL_PID and event.pid not in self._spaces
+        if is_file and (event.pid in self._fresh or is_new):
             # The first file mapped after an exec is the program itself.
             self._fresh.discard(event.pid)
             self.executables.add(event.path)

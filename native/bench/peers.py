@@ -4,7 +4,7 @@
     python3 bench/peers.py --build native/build/release [--runs 7] [--only NAME …] [--direct]
 
 Every run is a process of its own. The order rotates from round to round, so that drift of the machine hits all alike.
-Ratios are to the fastest peer in the same batch; `ceiling` is the allocator that does nothing (--allocator-mode null)."""
+Ratios are to the fastest peer in the same batch; `ceiling` is an allocator that does nothing (--allocator-mode null)."""
 
 import argparse
 import json

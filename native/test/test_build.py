@@ -47,7 +47,7 @@ def strings(binary: Path) -> str:
 
 
 def sources_hash(root: Path) -> str:
-    """The contract: sha256 over `<relative path>\\n` + content of src, bench and Makefile, in the order of the C locale."""
+    """The contract: sha256 over `<relative path>\\n` + content of each file, in the order of the C locale."""
     files = [*root.glob("src/*.[ch]"), *root.glob("bench/*.[ch]"), root / "Makefile"]
     digest = hashlib.sha256()
     for path in sorted(files, key=lambda path: path.relative_to(root).as_posix().encode()):

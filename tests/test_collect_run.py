@@ -418,3 +418,15 @@ def test_an_interrupt_before_the_first_cell(tiny: Tiny, monkeypatch: pytest.Monk
     (tiny.folder / "src" / "build.py").write_text("import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\n")
     with pytest.raises(RunInterruptedError, match="before the first cell"):
         run(tiny, "plain")
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is missing here")
+def test_callgrind_counts_the_short_arguments(tiny: Tiny) -> None:
+    text = workload("counted", "work", "50", extra='short_args = ["work", "1"]')
+    tiny.add(text.replace('["throughput"]', '["callgrind"]'))
+    store = run(tiny, "counted")
+    (result,) = store.results()
+    assert result.status is CellStatus.OK, result.output_tail
+    assert result.program[1:] == ("work", "1")
+    profile = (store.cell_dir(result.cell.id) / result.files["callgrind"]).read_text()
+    assert "events: Ir" in profile

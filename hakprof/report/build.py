@@ -15,6 +15,7 @@ from hakprof.report.appendix import appendix
 from hakprof.report.layer_view import layer_matrix, layer_views
 from hakprof.report.memory_view import memory_matrix
 from hakprof.report.model import Chart, DiffReport, Ending, Missing, Provenance, Report, ResultGroup
+from hakprof.report.syscall_view import syscall_views
 
 MOST_ENDINGS = 6
 TAIL_LINES = 12
@@ -42,6 +43,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         layer_notes=tuple(_layer_notes(run)),
         events=analysis.events,
         syscalls=analysis.syscalls,
+        syscall_views=syscall_views(analysis.syscalls),
         stages=analysis.stages,
         routes=analysis.routes,
         memory=analysis.memory,

@@ -68,5 +68,5 @@ def layer_matrix(tables: Sequence[LayerTable]) -> LayerMatrix | None:
             largest[row.layer] = max(largest.get(row.layer, 0.0), table.share_of(row.layer).value)
     names = [name for name in largest if name == UNATTRIBUTED or largest[name] >= MATRIX_SHOWN]
     names.sort(key=lambda name: (name == UNATTRIBUTED, -largest[name], name))
-    rows = [(name, tuple(table.share_of(name).value for table in single)) for name in names]
+    rows = [(name, tuple(table.share_of(name) for table in single)) for name in names]
     return LayerMatrix(tuple(table.title for table in single), tuple(rows))

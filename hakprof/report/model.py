@@ -16,6 +16,7 @@ from hakprof.analysis.statistics import Share
 from hakprof.analysis.syscalls import SyscallTable
 from hakprof.analysis.throughput import ResultRow, Throughput
 from hakprof.analysis.trust import TrustCheck
+from hakprof.report.syscall_view import SyscallView
 
 SCHEMA_VERSION = 1
 
@@ -119,7 +120,7 @@ class LayerMatrix:
     """Shares of the larger layers on every workload, beside one another."""
 
     workloads: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...]], ...]  # layer, one share per workload
+    rows: tuple[tuple[str, tuple[Share, ...]], ...]  # layer, one share per workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ class Report:
     layer_notes: tuple[str, ...]
     events: EventTable
     syscalls: tuple[SyscallTable, ...]
+    syscall_views: tuple[SyscallView, ...]
     stages: tuple[StageTable, ...]
     routes: tuple[RouteTable, ...]
     memory: Memory

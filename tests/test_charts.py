@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hakprof.report.charts import LayerBar, ThroughputBar, ThroughputGroup, layer_chart, throughput_chart
-from hakprof.report.flamegraph import MARGIN, NEUTRAL, WIDTH, flame_graph, layer_colours
+from hakprof.report.flamegraph import MAX_DEPTH, MARGIN, NEUTRAL, WIDTH, flame_graph, layer_colours
 from hakprof.report.svg import clean, columns, fit, text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -214,8 +214,8 @@ def test_narrow_frames_are_left_out_and_said():
 
 def test_very_deep_recursion_is_cut_and_said():
     svg = flame(([f"f{index}" for index in range(5000)], "a", 1))
-    assert len(frames_of(svg)) == 400
-    assert "4,601 frames" in "".join(texts(ET.fromstring(svg)))
+    assert len(frames_of(svg)) == MAX_DEPTH
+    assert f"{5001 - MAX_DEPTH:,} frames" in "".join(texts(ET.fromstring(svg)))
 
 
 def test_only_the_event_asked_for_is_drawn():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hakprof.report.charts import LayerBar, ThroughputBar, ThroughputGroup, layer_chart, throughput_chart
-from hakprof.report.flamegraph import MAX_DEPTH, MARGIN, NEUTRAL, WIDTH, flame_graph, layer_colours
+from hakprof.report.flamegraph import MARGIN, MAX_DEPTH, NEUTRAL, WIDTH, flame_graph, layer_colours
 from hakprof.report.svg import clean, columns, fit, text_width
 
 SVG = "{http://www.w3.org/2000/svg}"

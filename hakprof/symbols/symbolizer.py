@@ -55,11 +55,16 @@ class Symbolizer:
         self._objects: dict[tuple[str, str | None], _Object] = {}
         self._kernel: dict[str | None, SymbolTable] = {}
         self._warnings: list[str] = []
+        self._unverified: list[str] = []
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What could not be named, and why, in the order it was met."""
-        return tuple(dict.fromkeys((*self._warnings, *self._finder.warnings)))
+        unverified = []
+        if self._unverified:
+            others = f" and {len(self._unverified) - 1} more" if len(self._unverified) > 1 else ""
+            unverified = [f"{self._unverified[0]}{others}: recorded without build id, may have been another build"]
+        return tuple(dict.fromkeys((*self._warnings, *self._finder.warnings, *unverified)))
 
     def user_frames(self, path: str, build_id: str | None, offsets: npt.NDArray[np.uint64]) -> list[tuple[Frame, ...]]:
         """The frames at file offsets of an object, innermost first; () where nothing is known."""
@@ -104,7 +109,7 @@ class Symbolizer:
         if found is None:
             return _Object(None, _NO_SYMBOLS, None)
         if not build_id and path.startswith("/"):
-            self._warnings.append(f"{path}: recorded without build id, so that it may have been another build")
+            self._unverified.append(path)
         try:
             symbols = merged_table(elf_symbols(found.debug) or elf_symbols(found.runtime), plt_symbols(found.runtime))
         except (ParseError, OSError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hakprof.elf import ElfFile, Section
+from hakprof.symbols.demangle import demangle
 
 _SYMBOL = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
@@ -61,6 +62,9 @@ def table_of(symbols: Iterable[Symbol]) -> SymbolTable:
     chosen: list[Symbol] = []
     for _, group in groupby(sorted(symbols, key=lambda s: s.start), key=lambda s: s.start):
         aliases = list(group)
+        if len(aliases) == 1:
+            chosen.append(aliases[0])
+            continue
         chosen.append(max(aliases, key=lambda s: _preference(s, reaches=s.size > 0 or s is aliases[-1])))
     starts = [s.start for s in chosen]
     following = [*starts[1:], min((starts[-1] + _PAGE - 1) // _PAGE * _PAGE + _PAGE, 2**64 - 1)] if starts else []
@@ -75,14 +79,15 @@ def table_of(symbols: Iterable[Symbol]) -> SymbolTable:
 
 def _preference(symbol: Symbol, *, reaches: bool) -> tuple[bool, bool, bool, bool, int, int]:
     """perf's choice among names of one address (choose_best_symbol); the first of equals is kept."""
-    underscores = len(symbol.name) - len(symbol.name.lstrip("_"))
+    name = demangle(symbol.name)
+    underscores = len(name) - len(name.lstrip("_"))
     return (
         reaches,
         symbol.kind != _NOTYPE,
         symbol.binding != _WEAK,
         symbol.binding == _GLOBAL,
         -underscores,
-        len(symbol.name),
+        len(name),
     )
 
 

@@ -59,6 +59,7 @@ def load_run(path: Path, *, use_cache: bool = True) -> RunData:
         counters=texts.counters,
         syscalls=texts.syscalls,
         allocator_counters=texts.allocator_counters,
+        instructions=texts.instructions,
         samples=recordings.samples,
         stacks=recordings.stacks,
         lines=recordings.lines,

@@ -135,9 +135,15 @@ def _facts(result: CellResult, profile: PerfProfile, samples: pl.DataFrame, warn
         lost_samples=profile.lost_samples,
         throttled=profile.throttled,
         truncated=profile.truncated,
-        build_ids=dict(sorted(profile.build_ids.items())),
+        build_ids=_build_ids(profile),
         warnings=(*profile.warnings, *warnings),
     )
+
+
+def _build_ids(profile: PerfProfile) -> dict[str, str]:
+    """Path → build id, from the recording's table and from the mappings, which carry them in newer recordings."""
+    mapped = profile.mappings.filter(pl.col("build_id").is_not_null()).select("path", "build_id")
+    return dict(sorted((profile.build_ids | dict(mapped.iter_rows())).items()))
 
 
 def _fingerprint(project: Project, objects: Path, kallsyms: Path | None) -> bytes:

@@ -24,7 +24,7 @@ HOST = Host(
     tools={},
 )
 PEERS = ("system", "mimalloc", "jemalloc", "tcmalloc")
-TOOLS = ("perf", "perf_events", "strace", "valgrind", "call_graph", "region_control")
+TOOLS = ("perf", "perf_events", "strace", "valgrind", "call_graph", "buildid_mmap", "region_control")
 
 
 def machine(*missing: str) -> Detection:
@@ -106,7 +106,7 @@ def test_a_missing_tool_is_said_once_with_its_remedy(project: Project) -> None:
         ("perf_stat, perf_record", "perf detail", "mend perf")
     ]
     left = {cell.collector for cell in plan.cells}
-    assert left == {Collector.THROUGHPUT, Collector.STRACE, Collector.COUNTERS}
+    assert left == {Collector.THROUGHPUT, Collector.STRACE, Collector.COUNTERS, Collector.CALLGRIND}
 
 
 def test_a_missing_peer_is_left_out_of_everything(project: Project) -> None:

@@ -13,6 +13,7 @@ from hakprof.analysis.allocator_counters import (
 from hakprof.analysis.events import EventTable, analyse_events
 from hakprof.analysis.findings import Finding, find_bottlenecks
 from hakprof.analysis.inputs import RunData
+from hakprof.analysis.instructions import InstructionRow, analyse_instructions
 from hakprof.analysis.layers import LayerTable, analyse_layers
 from hakprof.analysis.memory import Memory, analyse_memory
 from hakprof.analysis.syscalls import SyscallTable, analyse_syscalls
@@ -32,6 +33,7 @@ class Analysis:
     routes: tuple[RouteTable, ...]
     memory: Memory
     events: EventTable
+    instructions: tuple[InstructionRow, ...]
     trust: tuple[TrustCheck, ...]
     findings: tuple[Finding, ...]
 
@@ -56,6 +58,7 @@ def analyse(run: RunData) -> Analysis:
         routes=routes,
         memory=analyse_memory(run, counters),
         events=analyse_events(run),
+        instructions=analyse_instructions(run),
         trust=trust,
         findings=findings,
     )

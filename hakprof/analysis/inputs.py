@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from hakprof.model.frames import ALLOCATOR_COUNTERS, BENCH, CELL_KEY, COUNTERS, ROUTES, SAMPLES, SYSCALLS, Schema
+from hakprof.model.frames import (
+    ALLOCATOR_COUNTERS,
+    BENCH,
+    CELL_KEY,
+    COUNTERS,
+    INSTRUCTIONS,
+    ROUTES,
+    SAMPLES,
+    SYSCALLS,
+    Schema,
+)
 from hakprof.model.run import CellResult, Collector, Manifest
 from hakprof.parse.cells import RouteSample
 from hakprof.project.schema import Project, Study
@@ -53,6 +63,7 @@ class RunData:
     counters: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COUNTERS))
     syscalls: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SYSCALLS))
     allocator_counters: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ALLOCATOR_COUNTERS))
+    instructions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=INSTRUCTIONS))
     samples: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SAMPLES))
     stacks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=STACKS))
     lines: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LINES))

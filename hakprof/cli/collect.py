@@ -27,7 +27,7 @@ def collect(
 
     file = project_file(project)
     root = store_root(store, file)
-    unfinished = None if resume is None else find_run(None if resume == "latest" else resume, root)
+    unfinished = None if resume is None else find_run(None if resume == "latest" else resume, root, finished=False)
     with RichProgress() as progress:
         finished = run_study(
             load_project(file),

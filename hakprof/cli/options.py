@@ -52,14 +52,17 @@ def store_root(chosen: Path | None, project: Path) -> Path:
     return base / STORE_NAME
 
 
-def find_run(name: str | None, root: Path) -> Path:
-    """A run named by its folder or by its name in the store; the latest finished one where none is named."""
+def find_run(name: str | None, root: Path, *, finished: bool = True) -> Path:
+    """A run named by its folder or by its name in the store; the latest (un)finished one where none is named."""
     from hakprof.store import latest_run, list_runs
 
     if name is None:
-        found = latest_run(root)
+        found = latest_run(root, finished=finished)
         if found is None:
-            raise StoreError(f"no run in {root}", remedy="make one with `hakprof collect`, or name a run's folder")
+            which = "finished" if finished else "unfinished"
+            raise StoreError(
+                f"no {which} run in {root}", remedy="make one with `hakprof collect`, or name a run's folder"
+            )
         return found
     for candidate in (Path(name), root / "runs" / name):
         if candidate.is_dir():

@@ -67,7 +67,8 @@ def detect(project: Project) -> Detection:
     with tempfile.TemporaryDirectory(prefix="hakprof-") as folder:
         scratch = Path(folder)
         events = _supported_events()
-        found = [_perf(), _perf_events(scratch), _hardware(events), _call_graph(scratch), _region(scratch)]
+        found = [_perf(), _perf_events(scratch), _hardware(events), _call_graph(scratch)]
+        found += [_build_ids(scratch), _region(scratch)]
     found += [_kernel_symbols(), _strace(), _program("valgrind", "valgrind", "callgrind is not run")]
     found += [_program(tool, tool, "builds cannot be made") for tool in _build_tools(project)]
     libraries = _libraries(project.peers)
@@ -155,7 +156,7 @@ def _hardware(events: tuple[str, ...]) -> Capability:
         available=False,
         detail="no hardware event counts here (a virtual machine without a PMU, or perf is forbidden)",
         remedy="run on bare metal, or give the guest a virtual PMU (KVM: `-cpu host,pmu=on`)",
-        replaced_by="cpu-clock samples and software events",
+        replaced_by="cpu-clock samples, software events and callgrind's instruction counts",
     )
 
 
@@ -172,6 +173,22 @@ def _call_graph(scratch: Path) -> Capability:
         detail="perf record -g does not work",
         remedy="mend perf_events first",
         replaced_by="samples without callers",
+    )
+
+
+def _build_ids(scratch: Path) -> Capability:
+    data = str(scratch / "build-ids.data")
+    tried = _try(["perf", "record", "-N", "-q", "--buildid-mmap", "-e", "cpu-clock", "-o", data, "--", "true"])
+    if tried.status == 0:
+        return Capability(
+            name="buildid_mmap", available=True, detail="every mapped object is recorded with its build id"
+        )
+    return Capability(
+        name="buildid_mmap",
+        available=False,
+        detail="this perf or kernel records no build id with a mapping (needs perf 5.12 and Linux 5.12)",
+        remedy="mend perf_events first; then a newer kernel with its linux-perf",
+        replaced_by="build ids of objects that hold samples",
     )
 
 

@@ -1,5 +1,6 @@
 """Samples with call chains (C2): one event of time and one of page faults, in one recording."""
 
+import contextlib
 import gzip
 import re
 import subprocess
@@ -31,9 +32,10 @@ def run_perf_record(
     clock = "cycles" if "cycles" in detection.hardware_events else "cpu-clock"
     period = _fault_period(expected_faults)
     chains = ("-g", "--call-graph", "fp") if detection.has("call_graph") else ()
+    build_ids = ("--buildid-mmap",) if detection.has("buildid_mmap") else ()
     with region(run.target) as marks:
         command = (
-            *("perf", "record", "-N", "-o", str(run.folder / FILE), "-F", str(frequency_hz), *chains),
+            *("perf", "record", "-N", *build_ids, "-o", str(run.folder / FILE), "-F", str(frequency_hz), *chains),
             *("-e", clock, "-e", f"page-faults/period={period},name=page-faults/", *marks.options),
             *("--", *run.target.behind_env(marks.environment)),
         )
@@ -56,6 +58,16 @@ def keep_objects(store: RunStore, result: CellResult, folder: Path) -> None:
             if _is(path, build_id):
                 store.keep_object(build_id, path)
     keep_binaries(store, result.binary, result.preload)
+    for path in _loaded_by(result.program[0]):
+        keep_library(store, path)
+
+
+def keep_library(store: RunStore, path: Path) -> None:
+    """Copy a library into the run: call chains may pass through it even if no sample is in it."""
+    with contextlib.suppress(ParseError, OSError):
+        build_id = elf.build_id(path)
+        if build_id is not None:
+            store.keep_object(build_id, path)
 
 
 def keep_binaries(store: RunStore, *binaries: BinaryInfo | None) -> None:
@@ -94,6 +106,15 @@ def _build_ids(data: Path) -> list[tuple[str, Path]]:
         return []
     found = re.findall(r"^([0-9a-f]{8,64}) (/.+)$", done.stdout, re.MULTILINE)
     return [(build_id, Path(path)) for build_id, path in found]
+
+
+def _loaded_by(program: str) -> list[Path]:
+    """The libraries that the dynamic linker finds for a program; none for a static one."""
+    try:
+        done = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [Path(found) for found in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE)]
 
 
 def _is(path: Path, build_id: str) -> bool:

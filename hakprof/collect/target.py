@@ -8,7 +8,7 @@ from pathlib import Path
 from hakprof.builds.make import describe_binary
 from hakprof.collect.capabilities import Detection
 from hakprof.errors import HakprofError
-from hakprof.model.run import BinaryInfo, BuildInfo, Cell
+from hakprof.model.run import BinaryInfo, BuildInfo, Cell, Collector
 from hakprof.project.schema import Project, Study, Workload
 
 NO_BUILD = "-"  # Cell.build of peers, and of projects that build nothing
@@ -64,7 +64,7 @@ def resolve(setting: Setting, cell: Cell, *, short: bool = False) -> Target:
     if preload is not None:
         environment["LD_PRELOAD"] = preload.path
     return Target(
-        program=(binary.path, *_arguments(workload, quick=setting.quick, short=short)),
+        program=(binary.path, *_arguments(workload, cell.collector, quick=setting.quick, short=short)),
         environment=environment,
         binary=binary,
         preload=preload,
@@ -114,7 +114,9 @@ def _preload(setting: Setting, cell: Cell, build: BuildInfo | None) -> BinaryInf
     return describe_binary(path) or BinaryInfo(path=str(path))
 
 
-def _arguments(workload: Workload, *, quick: bool, short: bool) -> tuple[str, ...]:
+def _arguments(workload: Workload, collector: Collector, *, quick: bool, short: bool) -> tuple[str, ...]:
+    if collector is Collector.PERF_RECORD and workload.record_args is not None:
+        return workload.record_args
     if short and workload.short_args is not None:
         return workload.short_args
     if (quick or short) and workload.quick_args is not None:

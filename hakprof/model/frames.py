@@ -75,6 +75,9 @@ ROUTES: Schema = CELL_KEY | {
     "share": pl.Float64,  # of the cell's traced frees
 }
 
+# callgrind: self cost, one row per cell, ELF object and function; the whole process with its start-up.
+INSTRUCTIONS: Schema = CELL_KEY | {"object": pl.String, "function": pl.String, "instructions": pl.Int64}
+
 # Attributed samples: one row per cell and key, ``count`` samples each.
 SAMPLES: Schema = CELL_KEY | {
     "event": pl.String,

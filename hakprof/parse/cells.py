@@ -15,6 +15,7 @@ from hakprof.errors import HakprofError
 from hakprof.model import frames
 from hakprof.model.run import CellResult, CellStatus, Collector
 from hakprof.parse.bench import BenchLine, parse_bench
+from hakprof.parse.callgrind import read_callgrind
 from hakprof.parse.counters import read_counters
 from hakprof.parse.perf_stat import read_perf_stat
 from hakprof.parse.routes import read_routes
@@ -42,6 +43,7 @@ class CellFrames:
     counters: pl.DataFrame  # frames.COUNTERS
     syscalls: pl.DataFrame  # frames.SYSCALLS
     allocator_counters: pl.DataFrame  # frames.ALLOCATOR_COUNTERS
+    instructions: pl.DataFrame  # frames.INSTRUCTIONS
     routes: pl.DataFrame  # frames.ROUTES
     route_samples: tuple[RouteSample, ...]
     warnings: tuple[str, ...]  # "cell: what"
@@ -63,6 +65,7 @@ class _Collected:
     counters: list[pl.DataFrame] = field(default_factory=list)
     syscalls: list[pl.DataFrame] = field(default_factory=list)
     allocator_counters: list[pl.DataFrame] = field(default_factory=list)
+    instructions: list[pl.DataFrame] = field(default_factory=list)
     routes: list[pl.DataFrame] = field(default_factory=list)
     route_samples: list[RouteSample] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -118,6 +121,7 @@ def read_cells(cells: Iterable[tuple[CellResult, Path]]) -> CellFrames:
         counters=_concat(into.counters, frames.COUNTERS),
         syscalls=_concat(into.syscalls, frames.SYSCALLS),
         allocator_counters=_concat(into.allocator_counters, frames.ALLOCATOR_COUNTERS),
+        instructions=_concat(into.instructions, frames.INSTRUCTIONS),
         routes=_concat(into.routes, frames.ROUTES),
         route_samples=tuple(into.route_samples),
         warnings=tuple(into.warnings),
@@ -133,7 +137,7 @@ def _read_cell(result: CellResult, folder: Path, into: _Collected) -> None:
     if row is not None:
         into.bench.append(row)
     context = _Context(result, folder, row["ops"] if row else None, into)
-    for reader in (_perf_stat, _strace, _counters, _routes):
+    for reader in (_perf_stat, _strace, _counters, _callgrind, _routes):
         reader(context)
 
 
@@ -220,9 +224,9 @@ def _perf_stat(context: _Context) -> None:
 
 
 def _strace(context: _Context) -> None:
-    wall_ns = context.result.wall_ns
-    of_run = pl.col("seconds") * 1e9 / wall_ns if wall_ns > 0 else pl.lit(None, dtype=pl.Float64)
     for role, clock in _CLOCKS.items():
+        wall_ns = context.result.role_wall_ns.get(role, context.result.wall_ns)
+        of_run = pl.col("seconds") * 1e9 / wall_ns if wall_ns > 0 else pl.lit(None, dtype=pl.Float64)
         parsed = context.read(role, partial(read_strace, clock=clock), collector=Collector.STRACE)
         if parsed is None:
             continue
@@ -237,6 +241,12 @@ def _counters(context: _Context) -> None:
     parsed = context.read("counters", read_counters, collector=Collector.COUNTERS)
     if parsed is not None:
         context.into.allocator_counters.append(context.keyed(parsed.frame, frames.ALLOCATOR_COUNTERS))
+
+
+def _callgrind(context: _Context) -> None:
+    parsed = context.read("callgrind", read_callgrind, collector=Collector.CALLGRIND)
+    if parsed is not None:
+        context.into.instructions.append(context.keyed(parsed.frame, frames.INSTRUCTIONS))
 
 
 def _routes(context: _Context) -> None:

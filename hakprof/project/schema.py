@@ -23,7 +23,6 @@ class Subject(Table):
     title: str = ""
     default_study: Name = "bottleneck"
     library: str | None = Field(None, description="shared library below a build's out folder, for LD_PRELOAD")
-    symbols: tuple[str, ...] = Field((), description="functions that only this allocator defines (T2)")
 
 
 class Build(Table):
@@ -64,6 +63,9 @@ class Workload(Table):
     short_args: tuple[str, ...] | None = Field(
         None, description="arguments under tools that slow a program down fifty times (callgrind, route trace)"
     )
+    record_args: tuple[str, ...] | None = Field(
+        None, description="arguments under perf record, where a longer run gives narrower intervals"
+    )
     region: bool = Field(
         False, description="the program marks its measured region through HAKPROF_CTL_FIFO and HAKPROF_ACK_FIFO"
     )
@@ -83,7 +85,11 @@ class Variant(Table):
 
 
 class LayerRule(Table):
-    """[[layers]]: which samples a layer owns. A rule matches if any of its lists does."""
+    """[[layers]]: which samples a layer owns.
+
+    A rule matches if ``functions``, ``files`` or ``entries`` does. ``dsos`` beside them narrows the rule to those
+    objects; ``dsos`` alone takes whatever of those objects no other rule names.
+    """
 
     layer: Name
     title: str = ""

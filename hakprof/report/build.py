@@ -42,6 +42,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         layer_matrix=layer_matrix(analysis.layers),
         layer_notes=tuple(_layer_notes(run)),
         events=analysis.events,
+        instructions=analysis.instructions,
         syscalls=analysis.syscalls,
         syscall_views=syscall_views(analysis.syscalls),
         stages=analysis.stages,

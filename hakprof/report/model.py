@@ -10,6 +10,7 @@ from hakprof.analysis.allocator_counters import RouteTable, StageTable
 from hakprof.analysis.compare import Comparison
 from hakprof.analysis.events import EventTable
 from hakprof.analysis.findings import Finding
+from hakprof.analysis.instructions import InstructionRow
 from hakprof.analysis.layers import Cause, FaultRow
 from hakprof.analysis.memory import Memory, MemoryRow
 from hakprof.analysis.statistics import Share
@@ -173,6 +174,7 @@ class Report:
     layer_matrix: LayerMatrix | None
     layer_notes: tuple[str, ...]
     events: EventTable
+    instructions: tuple[InstructionRow, ...]
     syscalls: tuple[SyscallTable, ...]
     syscall_views: tuple[SyscallView, ...]
     stages: tuple[StageTable, ...]

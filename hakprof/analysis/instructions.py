@@ -1,0 +1,64 @@
+"""Instructions per operation without a PMU (C12, R12): callgrind's counts inside the allocator and around it.
+
+Counts of instructions repeat exactly, so they need no interval; they say nothing about cache misses or waiting. They
+come from short runs of the whole process, so that start-up is part of them: the allocator's own share of that is small.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from hakprof.analysis.inputs import RunData
+from hakprof.analysis.labels import allocator_title, workload_title
+from hakprof.model.run import Collector
+
+MOST_FUNCTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRow:
+    """One allocator on one workload. ``functions``: the allocator's costliest, with their instructions per pair."""
+
+    workload: str
+    workload_title: str
+    allocator: str
+    allocator_title: str
+    is_subject: bool
+    allocator_per_pair: float  # inside the object whose malloc served, per malloc call and the free that goes with it
+    total_per_pair: float  # of the whole process
+    functions: tuple[tuple[str, float], ...]
+    pairs: int  # malloc calls of the run
+
+
+def analyse_instructions(run: RunData) -> tuple[InstructionRow, ...]:
+    """A row per counted workload and allocator, peers in the study's order, then the subject."""
+    return tuple(
+        row for workload in run.workloads for allocator in run.allocators for row in _rows(run, workload, allocator)
+    )
+
+
+def _rows(run: RunData, workload: str, allocator: str) -> Iterator[InstructionRow]:
+    is_cell = (pl.col("workload") == workload) & (pl.col("allocator") == allocator) & (pl.col("variant") == "default")
+    counted = run.instructions.filter(is_cell)
+    told = run.bench_of(Collector.CALLGRIND).filter(is_cell & (pl.col("total_malloc_calls") > 0))
+    if not counted.height or not told.height or told["malloc_object"][0] is None:
+        return
+    pairs = int(told["total_malloc_calls"][0])
+    served = PurePosixPath(told["malloc_object"][0]).name
+    own = counted.filter(pl.col("object").str.split("/").list.last() == served)
+    if not own.height:
+        return
+    largest = own.sort(["instructions", "function"], descending=[True, False]).head(MOST_FUNCTIONS)
+    yield InstructionRow(
+        workload=workload,
+        workload_title=workload_title(run, workload),
+        allocator=allocator,
+        allocator_title=allocator_title(run, allocator),
+        is_subject=allocator == run.subject,
+        allocator_per_pair=int(own["instructions"].sum()) / pairs,
+        total_per_pair=int(counted["instructions"].sum()) / pairs,
+        functions=tuple((name, count / pairs) for name, count in largest[["function", "instructions"]].iter_rows()),
+        pairs=pairs,
+    )

@@ -16,6 +16,15 @@
     NUMBER(flat_map, "HAKMEM_FLAT_MAP", 1, 0, 1)                      \
     NUMBER(retain_mb, "HAKMEM_RETAIN_MB", 16, 0, 65536)               \
     NUMBER(decay_ms, "HAKMEM_DECAY_MS", 1000, 0, 3600000)             \
+    NUMBER(c23_simple, "HAKMEM_TINY_FRONT_C23_SIMPLE", 0, 0, 1)       \
+    NUMBER(c23_refill, "HAKMEM_TINY_FRONT_C23_REFILL", 64, 16, 128)   \
+    NUMBER(smallmid, "HAKMEM_SMALLMID_ENABLE", 0, 0, 1)               \
+    NUMBER(pool_stage1, "HAKMEM_POOL_STAGE1", 1, 0, 1)                \
+    NUMBER(pool_stage2, "HAKMEM_POOL_STAGE2", 1, 0, 1)                \
+    NUMBER(pool_lockfree, "HAKMEM_POOL_STAGE1_LOCKFREE", 0, 0, 1)     \
+    NUMBER(pool_nodes, "HAKMEM_POOL_NODES", 0, 0, 1048576)            \
+    NUMBER(prewarm_mb, "HAKMEM_PREWARM_MB", 0, 0, 4096)               \
+    NUMBER(thp, "HAKMEM_THP", 0, 0, 1)                                \
     HAK_CONFIG_NUMBERS_INSTRUMENTED(NUMBER)
 
 #define HAK_CONFIG_WORDS(WORD)                                                     \

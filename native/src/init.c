@@ -9,6 +9,7 @@
 #include "lock.h"
 #include "map.h"
 #include "fatal_signal.h"
+#include "shared_pool.h"
 #include "stats.h"
 
 enum { HAK_INIT_NOT_YET, HAK_INIT_RUNNING, HAK_INIT_DONE };
@@ -50,6 +51,7 @@ static void hak_after_fork_in_child(void) {
 __attribute__((constructor)) static void hak_constructor(void) {
     hak_init();
     if (!hak_config.force_libc) pthread_atfork(hak_before_fork, hak_after_fork_in_parent, hak_after_fork_in_child);
+    if (hak_config.prewarm_mb != 0 && !hak_config.force_libc) shared_pool_prewarm(hak_config.prewarm_mb);
     if (hak_config.signal_handler) hak_signal_install();
 }
 

@@ -7,6 +7,9 @@
 
 #include "stats.h"
 
+/* Not in the headers of older C libraries. */
+#define HAK_MADV_POPULATE_WRITE 23
+
 static void *hak_os_mmap(size_t bytes, int flags) {
     const int saved = errno;
     void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
@@ -58,6 +61,24 @@ void hak_os_purge(void *start, size_t bytes) {
     madvise(start, bytes, MADV_DONTNEED);
     errno = saved;
     hak_stat_global(os_madvise, 1);
+}
+
+void hak_os_advise_huge(void *start, size_t bytes) {
+    const int saved = errno;
+    madvise(start, bytes, MADV_HUGEPAGE);
+    errno = saved;
+    hak_stat_global(os_madvise, 1);
+}
+
+/* Kernels before 5.14 do not know MADV_POPULATE_WRITE (EINVAL): there each page is written to. */
+bool hak_os_populate(void *start, size_t bytes) {
+    const int saved = errno;
+    const bool done = madvise(start, bytes, HAK_MADV_POPULATE_WRITE) == 0;
+    const bool unknown = !done && errno == EINVAL;
+    errno = saved;
+    hak_stat_global(os_madvise, 1);
+    for (size_t at = 0; unknown && at < bytes; at += HAK_PAGE_BYTES) ((volatile char *)start)[at] = 0;
+    return done || unknown;
 }
 
 void *hak_os_resize(void *start, size_t old_bytes, size_t new_bytes) {

@@ -13,6 +13,10 @@ void *hak_os_map_aligned(size_t bytes, size_t alignment);
 void hak_os_unmap(void *start, size_t bytes);
 /* Contents are lost, memory goes back, addresses stay. */
 void hak_os_purge(void *start, size_t bytes);
+/* Asks for huge pages. */
+void hak_os_advise_huge(void *start, size_t bytes);
+/* Gives every page its memory now. */
+bool hak_os_populate(void *start, size_t bytes);
 /* Grows or shrinks a mapping where it is. */
 void *hak_os_resize(void *start, size_t old_bytes, size_t new_bytes);
 /* Moves the pages of a mapping over another one; the old addresses are unmapped. */

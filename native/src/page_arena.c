@@ -1,5 +1,6 @@
 #include "page_arena.h"
 
+#include "config.h"
 #include "lock.h"
 #include "os.h"
 
@@ -15,7 +16,10 @@ void *page_arena_acquire(void) {
     hak_lock_acquire(&hak_lock_page_arena);
     if (hak_arena_count > 0) piece = hak_arena_kept[--hak_arena_count];
     hak_lock_release(&hak_lock_page_arena);
-    return piece != NULL ? piece : hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
+    if (piece != NULL) return piece;
+    piece = hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
+    if (piece != NULL && hak_config.thp) hak_os_advise_huge(piece, HAK_SUPERSLAB_BYTES);
+    return piece;
 }
 
 /* The place among the kept is taken before the piece is purged, and filled after it. */

@@ -11,12 +11,18 @@
 /* A batch is about a page of blocks; a heap looks through its bins each time it has grown by a quarter. */
 #define HAK_BATCH_BYTES 4096u
 #define HAK_BATCH_MOST 64u
+#define HAK_SMALLMID_LEAST 8u
 #define HAK_KEEP_BYTES 16384u
 #define HAK_GROWTH_LEAST ((size_t)1 << 20)
 
-static uint32_t hak_batch_size(size_t block_bytes) {
+static bool hak_is_c23(unsigned cls) { return hak_config.c23_simple && hak_class_is_c23(cls); }
+
+static uint32_t hak_batch_size(unsigned cls) {
+    if (hak_is_c23(cls)) return hak_config.c23_refill;
     if (hak_config.refill_count != 0) return hak_config.refill_count;
-    const size_t count = HAK_BATCH_BYTES / block_bytes;
+    const size_t count = HAK_BATCH_BYTES / hak_class_bytes(cls);
+    if (hak_config.smallmid && hak_class_is_smallmid(cls))
+        return count < HAK_SMALLMID_LEAST ? HAK_SMALLMID_LEAST : (uint32_t)count;
     if (count == 0) return 1;
     return count < HAK_BATCH_MOST ? (uint32_t)count : HAK_BATCH_MOST;
 }
@@ -124,16 +130,24 @@ static hak_block_t *hak_partial_take(hak_heap_t *heap, unsigned cls, uint32_t *c
     hak_heap_class_t *class = &heap->classes[cls];
     hak_slab_t *slab = class->partial != NULL ? class->partial : hak_slab_acquire(heap, cls);
     if (slab == NULL) return NULL;
-    hak_block_t *blocks = hak_slab_take(slab, hak_batch_size(slab->block_bytes), count);
+    hak_block_t *blocks = hak_slab_take(slab, hak_batch_size(cls), count);
     class->out += *count;
     if (!hak_slab_has_blocks(slab)) hak_partial_remove(class, slab);
     return blocks;
 }
 
+/* The simple front's refill: straight from the slab at hand, before anything that other threads sent. NULL: none is at hand. */
+static hak_block_t *hak_c23_take(hak_heap_t *heap, unsigned cls, uint32_t *count) {
+    if (!hak_is_c23(cls) || heap->classes[cls].partial == NULL) return NULL;
+    hak_stat_global(c23_refills, 1);
+    return hak_partial_take(heap, cls, count);
+}
+
 void *ss_refill_fc_fill(hak_heap_t *heap, unsigned cls) {
     if (hak_config.drain_interval != 0 && ++heap->refills % hak_config.drain_interval == 0) hak_heap_drain(heap, true);
     uint32_t count = 0;
-    hak_block_t *block = hak_pending_take(heap, cls, &count);
+    hak_block_t *block = hak_c23_take(heap, cls, &count);
+    if (block == NULL) block = hak_pending_take(heap, cls, &count);
     if (block == NULL) block = hak_partial_take(heap, cls, &count);
     if (block == NULL) return NULL;
     heap->cache[cls].head = block->next;

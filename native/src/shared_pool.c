@@ -4,6 +4,7 @@
 #include "config.h"
 #include "heap.h"
 #include "lock.h"
+#include "node_pool.h"
 #include "os.h"
 #include "stats.h"
 #include "superslab.h"
@@ -18,6 +19,7 @@ static hak_slab_t *hak_pool_empty[HAK_CLASSES];
 static size_t hak_pool_dirty_slots;
 static uint64_t hak_pool_live, hak_pool_peak;
 static uint64_t hak_pool_next_decay_ns;
+static size_t hak_pool_ready_slots; /* of slabs that wait on the lock-free stacks */
 
 static uint64_t hak_slots_mask(unsigned first, unsigned slots) {
     return (slots == HAK_SLOTS ? ~(uint64_t)0 : ((uint64_t)1 << slots) - 1) << first;
@@ -90,33 +92,61 @@ static unsigned hak_pool_run(uint64_t mask, unsigned slots) {
     return mask == 0 ? 0 : (unsigned)__builtin_ctzll(mask);
 }
 
+/* Who shares a SuperSlab with the class: all classes; the small-mid layer by itself; without stage 2 nobody. */
+static unsigned hak_pool_domain(unsigned cls) {
+    if (!hak_config.pool_stage2) return cls;
+    return hak_config.smallmid && hak_class_is_smallmid(cls) ? HAK_DOMAIN_SMALLMID : HAK_DOMAIN_SHARED;
+}
+
 /* Stage 1. */
 static hak_slab_t *hak_pool_take_empty(unsigned cls) {
     hak_slab_t *slab = hak_pool_empty[cls];
-    if (slab == NULL) return NULL;
+    if (slab == NULL || !hak_config.pool_stage1) return NULL;
     return hak_pool_claim(hak_superslab_of(slab), (unsigned)(slab - hak_superslab_of(slab)->slabs), slab->slots);
 }
 
-/* Stage 2: touched slots before untouched ones. */
-static hak_slab_t *hak_pool_take_unused(unsigned slots, bool *clean) {
+/* Stage 1 without the lock. */
+static hak_slab_t *hak_pool_take_ready(unsigned cls) {
+    if (!hak_config.pool_lockfree || !hak_config.pool_stage1) return NULL;
+    hak_slab_t *slab = hak_ready_pop(cls);
+    if (slab == NULL) return NULL;
+    __atomic_fetch_sub(&hak_pool_ready_slots, slab->slots, __ATOMIC_RELAXED);
+    hak_stat_global(stage1, 1);
+    hak_stat_global(stage1_lockfree, 1);
+    return slab;
+}
+
+/* Stage 2: touched slots before untouched ones. A SuperSlab that is free as a whole may change its domain. */
+static hak_slab_t *hak_pool_take_unused(unsigned slots, unsigned domain, bool *clean) {
     unsigned probes = HAK_POOL_PROBES;
-    for (hak_superslab_t *superslab = hak_pool_available; superslab != NULL && probes-- > 0; superslab = superslab->next) {
+    for (hak_superslab_t *superslab = hak_pool_available; superslab != NULL && probes > 0; superslab = superslab->next) {
+        if (superslab->domain != domain && superslab->free_mask != HAK_SUPERSLAB_ALL_FREE) continue;
+        probes--;
         unsigned first = hak_pool_run(superslab->dirty_mask, slots);
         if (first == 0) first = hak_pool_run(superslab->free_mask, slots);
         if (first == 0) continue;
+        superslab->domain = (uint8_t)domain;
         *clean = (superslab->dirty_mask & hak_slots_mask(first, slots)) == 0;
         return hak_pool_claim(superslab, first, slots);
     }
     return NULL;
 }
 
+/* A new SuperSlab joins the pool. The lock is held. */
+static void hak_pool_welcome(hak_superslab_t *superslab) {
+    hak_pool_list(superslab);
+    __atomic_store_n(&hak_pool_live, hak_pool_live + 1, __ATOMIC_RELAXED);
+    if (hak_pool_live > hak_pool_peak) __atomic_store_n(&hak_pool_peak, hak_pool_live, __ATOMIC_RELAXED);
+}
+
 /* Stage 3, without the lock held: the system call is the slow part. */
-static hak_slab_t *hak_pool_take_new(unsigned slots, bool *clean) {
+static hak_slab_t *hak_pool_take_new(unsigned slots, unsigned domain, bool *clean) {
     hak_superslab_t *superslab = superslab_create();
     if (superslab == NULL) return NULL;
+    superslab->domain = (uint8_t)domain;
+    if (domain == HAK_DOMAIN_SMALLMID) hak_stat_global(smallmid_superslabs, 1);
     hak_lock_acquire(&hak_lock_shared_pool);
-    hak_pool_list(superslab);
-    if (++hak_pool_live > hak_pool_peak) hak_pool_peak = hak_pool_live;
+    hak_pool_welcome(superslab);
     hak_slab_t *slab = hak_pool_claim(superslab, 1, slots);
     hak_lock_release(&hak_lock_shared_pool);
     *clean = true;
@@ -124,18 +154,26 @@ static hak_slab_t *hak_pool_take_new(unsigned slots, bool *clean) {
     return slab;
 }
 
-hak_slab_t *shared_pool_acquire_slab(hak_heap_t *heap, unsigned cls) {
+/* Stages 1 and 2 under the lock. */
+static hak_slab_t *hak_pool_take_known(unsigned cls) {
     bool clean;
     hak_lock_acquire(&hak_lock_shared_pool);
     hak_slab_t *slab = hak_pool_take_empty(cls);
     if (slab != NULL) {
         hak_stat_global(stage1, 1);
     } else {
-        slab = hak_pool_take_unused(hak_class_slots(cls), &clean);
+        slab = hak_pool_take_unused(hak_class_slots(cls), hak_pool_domain(cls), &clean);
         if (slab != NULL) hak_stat_global(stage2, 1);
     }
     hak_lock_release(&hak_lock_shared_pool);
-    if (slab == NULL) slab = hak_pool_take_new(hak_class_slots(cls), &clean);
+    return slab;
+}
+
+hak_slab_t *shared_pool_acquire_slab(hak_heap_t *heap, unsigned cls) {
+    bool clean;
+    hak_slab_t *slab = hak_pool_take_ready(cls);
+    if (slab == NULL) slab = hak_pool_take_known(cls);
+    if (slab == NULL) slab = hak_pool_take_new(hak_class_slots(cls), hak_pool_domain(cls), &clean);
     if (slab == NULL) return NULL;
     hak_stat_global(slabs_acquired, 1);
     superslab_format(slab, heap, cls);
@@ -144,9 +182,9 @@ hak_slab_t *shared_pool_acquire_slab(hak_heap_t *heap, unsigned cls) {
 
 hak_slab_t *shared_pool_acquire_span(unsigned slots, bool *clean) {
     hak_lock_acquire(&hak_lock_shared_pool);
-    hak_slab_t *slab = hak_pool_take_unused(slots, clean);
+    hak_slab_t *slab = hak_pool_take_unused(slots, HAK_DOMAIN_SHARED, clean);
     hak_lock_release(&hak_lock_shared_pool);
-    if (slab == NULL) slab = hak_pool_take_new(slots, clean);
+    if (slab == NULL) slab = hak_pool_take_new(slots, HAK_DOMAIN_SHARED, clean);
     if (slab == NULL) return NULL;
     slab->state = HAK_SLAB_SPAN;
     superslab_set_code(slab, slots, HAK_CODE_SPAN);
@@ -164,7 +202,7 @@ static void hak_pool_purge(hak_superslab_t *superslab) {
     superslab->free_mask &= ~taken;
     superslab->dirty_mask = 0;
     if (superslab->free_mask == 0) hak_pool_unlist(superslab);
-    hak_pool_live -= whole;
+    __atomic_store_n(&hak_pool_live, hak_pool_live - whole, __ATOMIC_RELAXED);
     hak_lock_release(&hak_lock_shared_pool);
     if (whole) {
         superslab_release(superslab);
@@ -190,20 +228,11 @@ static hak_superslab_t *hak_pool_oldest_dirty(void) {
     return oldest;
 }
 
-/* Keeps the memory of free slots below the limit, down to half of it once it is reached; and drops what nobody wanted for
- * the decay time. The limit grows with the pool: at least an eighth of it may lie idle. */
-static void hak_pool_reclaim(uint64_t now_ns) {
-    const uint64_t decay_ns = (uint64_t)hak_config.decay_ms * 1000000u;
-    size_t limit = (size_t)hak_config.retain_mb << (20 - HAK_SLOT_SHIFT);
-    if (limit != 0 && limit < hak_pool_live * (HAK_SLOTS / 8)) limit = hak_pool_live * (HAK_SLOTS / 8);
-    if (hak_pool_dirty_slots > limit) {
-        hak_superslab_t *oldest;
-        while (hak_pool_dirty_slots > limit / 2 && (oldest = hak_pool_oldest_dirty()) != NULL) hak_pool_purge(oldest);
-    }
-    if (now_ns < hak_pool_next_decay_ns) return;
-    hak_pool_next_decay_ns = now_ns + decay_ns / 4;
-    hak_superslab_t *oldest;
-    while ((oldest = hak_pool_oldest_dirty()) != NULL && now_ns - oldest->freed_ns > decay_ns) hak_pool_purge(oldest);
+/* Slots that may lie idle: as configured, and at least an eighth of the pool. */
+static size_t hak_pool_limit(void) {
+    const size_t limit = (size_t)hak_config.retain_mb << (20 - HAK_SLOT_SHIFT);
+    const size_t share = (size_t)shared_pool_live_superslabs() * (HAK_SLOTS / 8);
+    return limit != 0 && limit < share ? share : limit;
 }
 
 /* Puts slots back into the free set. The lock is held. */
@@ -216,14 +245,63 @@ static void hak_pool_unclaim(hak_slab_t *slab) {
     superslab->freed_ns = hak_os_coarse_ns();
     hak_pool_dirty_slots += slab->slots;
     hak_pool_list(superslab);
-    hak_pool_reclaim(superslab->freed_ns);
+}
+
+/* Slabs on the lock-free stacks come back to the lists, where they can be purged. The lock is held. */
+static void hak_pool_take_back_ready(void) {
+    if (!hak_config.pool_lockfree) return;
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+        hak_slab_t *slab;
+        while ((slab = hak_ready_pop(cls)) != NULL) {
+            __atomic_fetch_sub(&hak_pool_ready_slots, slab->slots, __ATOMIC_RELAXED);
+            hak_pool_list_empty(slab);
+            hak_pool_unclaim(slab);
+        }
+    }
+}
+
+/* Keeps the memory of free slots below the limit, down to half of it once it is reached, least recently used first; and
+ * drops what nobody wanted for the decay time. The lock is held. */
+static void hak_pool_reclaim(void) {
+    const uint64_t now_ns = hak_os_coarse_ns();
+    const uint64_t decay_ns = (uint64_t)hak_config.decay_ms * 1000000u;
+    const size_t limit = hak_pool_limit();
+    if (hak_pool_dirty_slots > limit) {
+        hak_superslab_t *oldest;
+        while (hak_pool_dirty_slots > limit / 2 && (oldest = hak_pool_oldest_dirty()) != NULL) hak_pool_purge(oldest);
+    }
+    if (now_ns < hak_pool_next_decay_ns) return;
+    __atomic_store_n(&hak_pool_next_decay_ns, now_ns + decay_ns / 4, __ATOMIC_RELAXED);
+    hak_pool_take_back_ready();
+    hak_superslab_t *oldest;
+    while ((oldest = hak_pool_oldest_dirty()) != NULL && now_ns - oldest->freed_ns > decay_ns) hak_pool_purge(oldest);
+}
+
+/* True: the slab waits on its class's lock-free stack. Now and then that needs the lock after all, for the decay. */
+static bool hak_pool_release_ready(hak_slab_t *slab) {
+    const size_t slots = slab->slots;
+    if (!hak_config.pool_lockfree || !hak_config.pool_stage1) return false;
+    if (__atomic_load_n(&hak_pool_ready_slots, __ATOMIC_RELAXED) + slots > hak_pool_limit()) return false;
+    superslab_set_code(slab, slab->slots, HAK_CODE_RELEASED);
+    __atomic_fetch_add(&hak_pool_ready_slots, slots, __ATOMIC_RELAXED);
+    if (!hak_ready_push(slab, slab->cls)) {
+        __atomic_fetch_sub(&hak_pool_ready_slots, slots, __ATOMIC_RELAXED);
+        return false;
+    }
+    if (hak_os_coarse_ns() < __atomic_load_n(&hak_pool_next_decay_ns, __ATOMIC_RELAXED)) return true;
+    hak_lock_acquire(&hak_lock_shared_pool);
+    hak_pool_reclaim();
+    hak_lock_release(&hak_lock_shared_pool);
+    return true;
 }
 
 void shared_pool_release_slab(hak_slab_t *slab) {
     hak_stat_global(slabs_released, 1);
+    if (hak_pool_release_ready(slab)) return;
     hak_lock_acquire(&hak_lock_shared_pool);
     hak_pool_list_empty(slab);
     hak_pool_unclaim(slab);
+    hak_pool_reclaim();
     hak_lock_release(&hak_lock_shared_pool);
 }
 
@@ -231,13 +309,30 @@ void shared_pool_release_span(hak_slab_t *slab) {
     hak_lock_acquire(&hak_lock_shared_pool);
     hak_pool_dissolve(slab);
     hak_pool_unclaim(slab);
+    hak_pool_reclaim();
     hak_lock_release(&hak_lock_shared_pool);
+}
+
+/* The pages count as untouched: they are zero, and no purge takes them before they were used. */
+void shared_pool_prewarm(uint32_t megabytes) {
+    const size_t pieces = hak_round_up((size_t)megabytes << 20, HAK_SUPERSLAB_BYTES) >> HAK_SUPERSLAB_SHIFT;
+    for (size_t i = 0; i < pieces; i++) {
+        hak_superslab_t *superslab = superslab_create();
+        if (superslab == NULL) return;
+        const bool whole = hak_os_populate((char *)superslab + HAK_SLOT_BYTES, HAK_SUPERSLAB_BYTES - HAK_SLOT_BYTES);
+        hak_stat_global(superslabs_prewarmed, 1);
+        hak_lock_acquire(&hak_lock_shared_pool);
+        hak_pool_welcome(superslab);
+        hak_lock_release(&hak_lock_shared_pool);
+        if (!whole) return;
+    }
 }
 
 bool shared_pool_trim(void) {
     bool any = false;
     hak_superslab_t *superslab;
     hak_lock_acquire(&hak_lock_shared_pool);
+    hak_pool_take_back_ready();
     while ((superslab = hak_pool_oldest_dirty()) != NULL) {
         hak_pool_purge(superslab);
         any = true;

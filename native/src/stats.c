@@ -221,6 +221,18 @@ static void hak_json_system(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_close(json);
 }
 
+/* What the mechanisms did that are off by default. */
+static void hak_json_variants(hak_text_t *json, const hak_stats_t *stats) {
+    hak_json_open(json, "variants");
+    hak_json_number(json, "c23_refills", stats->c23_refills);
+    hak_json_number(json, "smallmid_superslabs", stats->smallmid_superslabs);
+    hak_json_number(json, "stage1_lockfree", stats->stage1_lockfree);
+    hak_json_number(json, "nodes_made", stats->nodes_made);
+    hak_json_number(json, "nodes_exhausted", stats->nodes_exhausted);
+    hak_json_number(json, "superslabs_prewarmed", stats->superslabs_prewarmed);
+    hak_json_close(json);
+}
+
 static void hak_json_histogram(hak_text_t *json) {
     static const char *const groups[] = {"C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "mid", "large"};
     hak_json_open(json, "size_histogram");
@@ -257,6 +269,7 @@ void hak_stats_write(void) {
     hak_json_routes(&json, &stats);
     hak_json_pool(&json, &stats);
     hak_json_system(&json, &stats);
+    hak_json_variants(&json, &stats);
     if (hak_config.size_hist) hak_json_histogram(&json);
     hak_text_put(&json, "}\n");
     hak_stats_path(&path);

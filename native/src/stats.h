@@ -19,7 +19,9 @@
     X(stage1) X(stage2) X(stage3)                                                                 \
     X(superslabs_created) X(superslabs_released) X(slabs_acquired) X(slabs_released)              \
     X(remote_sent) X(inbox_drains)                                                                \
-    X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)
+    X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)                                         \
+    X(c23_refills) X(smallmid_superslabs) X(stage1_lockfree) X(nodes_made) X(nodes_exhausted)    \
+    X(superslabs_prewarmed)
 
 #define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps) X(large_cache)
 

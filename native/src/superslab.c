@@ -49,6 +49,7 @@ hak_superslab_t *superslab_create(void) {
     superslab->dirty_mask = 0;
     superslab->prev = superslab->next = NULL;
     superslab->listed = 0;
+    superslab->domain = HAK_DOMAIN_SHARED;
     for (unsigned slot = 0; slot < HAK_SLOTS; slot++) superslab->codes[slot] = HAK_CODE_RELEASED;
     if (!hak_registry_insert(superslab, HAK_REGISTRY_SUPERSLAB)) {
         page_arena_release(superslab);

@@ -30,12 +30,15 @@ struct hak_superslab_s {
     uint64_t freed_ns;    /* coarse time of the last release */
     hak_superslab_t *prev, *next;
     uint8_t listed;
+    uint8_t domain;              /* who may take slots: HAK_DOMAIN_*, or one class */
     uint8_t head[HAK_SLOTS];     /* slot → first slot of its slab */
     hak_code_t codes[HAK_SLOTS]; /* what the side map says; read by the header and registry ways */
     hak_slab_t slabs[HAK_SLOTS];
 };
 
 #define HAK_SUPERSLAB_ALL_FREE (~(uint64_t)1)
+#define HAK_DOMAIN_SHARED 0u
+#define HAK_DOMAIN_SMALLMID 0xFFu
 
 static inline hak_superslab_t *hak_superslab_of(const void *ptr) {
     return (hak_superslab_t *)((uintptr_t)ptr & ~(HAK_SUPERSLAB_BYTES - 1));

@@ -35,7 +35,14 @@ SETTINGS = (
     {"HAKMEM_TINY_FAST_CAP": "2", "HAKMEM_TINY_SLL_DRAIN_INTERVAL": "3"},
     {"HAKMEM_TINY_REFILL_COUNT_HOT": "1"},
     {"HAKMEM_RETAIN_MB": "0"},
+    {"HAKMEM_TINY_FRONT_C23_SIMPLE": "1", "HAKMEM_SMALLMID_ENABLE": "1"},
+    {"HAKMEM_POOL_STAGE1": "0", "HAKMEM_POOL_STAGE2": "0"},
+    {"HAKMEM_POOL_STAGE1_LOCKFREE": "1", "HAKMEM_POOL_NODES": "2"},
+    {"HAKMEM_PREWARM_MB": "8", "HAKMEM_THP": "1"},
 )
+# Slabs that are emptied and wanted again all the time.
+EMPTYING = ("batch", "--ops", "50", "--warmup", "1", "--ws", "20000", "--size", "500:1000")
+DRAINS = {"HAKMEM_TINY_SLL_DRAIN_INTERVAL": "5", "HAKMEM_TINY_FAST_CAP": "1"}
 
 
 def run(command: tuple[str, ...], *, direct: bool = False, **settings: str) -> tuple[dict, dict, str]:
@@ -160,9 +167,137 @@ class Counters(unittest.TestCase):
             self.assertEqual(counted["stages"]["stage3"], counted["superslabs"]["created"])
             live = counted["superslabs"]["created"] - counted["superslabs"]["released"]
             self.assertEqual(live, counted["superslabs"]["live"])
-        drains = {"HAKMEM_TINY_SLL_DRAIN_INTERVAL": "5", "HAKMEM_TINY_FAST_CAP": "1"}
-        _, counted, _ = run(("churn", "--ops", "5", "--ws", "20000", "--size", "200:1000"), **drains)
+        _, counted, _ = run(EMPTYING, **DRAINS)
         self.assertGreater(counted["stages"]["stage1"], 0)
+        self.assertEqual(set(counted["variants"].values()), {0})
+
+    def test_stages_can_be_switched_off(self) -> None:
+        _, counted, _ = run(EMPTYING, HAKMEM_POOL_STAGE1="0", **DRAINS)
+        self.assertEqual(counted["stages"]["stage1"], 0)
+        self.assertGreater(counted["stages"]["stage2"], 0)
+        command = ("random_mixed", "--ops", "20000", "--ws", "500")
+        _, shared, _ = run(command)
+        _, alone, _ = run(command, HAKMEM_POOL_STAGE2="0")
+        self.assertLessEqual(shared["superslabs"]["created"], 2)
+        # 16–1040 bytes are 66 classes, and none shares a SuperSlab with another.
+        self.assertGreaterEqual(alone["superslabs"]["created"], 65)
+
+    def test_stage_1_without_the_lock(self) -> None:
+        _, locked, _ = run(EMPTYING, **DRAINS)
+        _, free, _ = run(EMPTYING, HAKMEM_POOL_STAGE1_LOCKFREE="1", **DRAINS)
+        self.assertGreater(free["variants"]["stage1_lockfree"], 0)
+        self.assertLessEqual(free["variants"]["stage1_lockfree"], free["stages"]["stage1"])
+        self.assertEqual(sum(free["stages"].values()), free["slabs"]["acquired"])
+        per_slab = [
+            told["locks"]["shared_pool"]["acquired"] / (told["slabs"]["acquired"] + told["slabs"]["released"])
+            for told in (locked, free)
+        ]
+        self.assertLess(per_slab[1], per_slab[0] / 2)
+        self.assertEqual(free["variants"]["nodes_exhausted"], 0)
+
+    def test_a_fixed_node_pool_runs_out_without_harm(self) -> None:
+        settings = {"HAKMEM_POOL_STAGE1_LOCKFREE": "1", "HAKMEM_RETAIN_MB": "64", **DRAINS}
+        _, fixed, _ = run(EMPTYING, HAKMEM_POOL_NODES="3", **settings)
+        self.assertEqual(fixed["variants"]["nodes_made"], 3)
+        self.assertGreater(fixed["variants"]["nodes_exhausted"], 0)
+        _, grown, _ = run(EMPTYING, **settings)
+        self.assertGreater(grown["variants"]["nodes_made"], 3)
+        self.assertEqual(grown["variants"]["nodes_exhausted"], 0)
+
+    def test_half_a_million_iterations_with_either_node_pool(self) -> None:
+        command = ("random_mixed", "--ops", "500000", "--size", "256:1024", "--mode", "toggle", "--threads", "2")
+        for nodes in ("0", "1", "512"):
+            told, counted, errors = run(
+                command, HAKMEM_POOL_STAGE1_LOCKFREE="1", HAKMEM_POOL_NODES=nodes, HAKMEM_RETAIN_MB="64", **DRAINS
+            )
+            self.assertEqual((counted["calls"]["malloc"], errors), (told["total_malloc_calls"], ""))
+
+    def test_stacks_without_lock_give_memory_back_after_the_decay(self) -> None:
+        code = (
+            "import ctypes, time\n"
+            "libc = ctypes.CDLL(None)\n"
+            "libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]\n"
+            "for size in (900, 1000, 700, 900, 1000, 700):\n"
+            "    blocks = [libc.malloc(size) for _ in range(4000)]\n"
+            "    for block in blocks: libc.free(block)\n"
+            "    time.sleep(0.03)"
+        )
+        told = {}
+        for decay in ("5", "3600000"):
+            with tempfile.TemporaryDirectory() as folder:
+                settings = {"HAKMEM_POOL_STAGE1_LOCKFREE": "1", "HAKMEM_RETAIN_MB": "256", "HAKMEM_DECAY_MS": decay}
+                stats = {"LD_PRELOAD": str(LIBRARY), "HAKMEM_STATS_FILE": str(Path(folder, "stats.json"))}
+                environment = {**os.environ, **stats, **settings, **DRAINS}
+                subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+                told[decay] = json.loads(Path(folder, "stats.json").read_text())
+        self.assertGreater(told["5"]["variants"]["nodes_made"], 0)
+        self.assertEqual(told["3600000"]["os"]["madvise"], 0)
+        self.assertGreater(told["5"]["os"]["madvise"], 0)
+
+    def test_prewarm_takes_the_page_faults_before_the_region(self) -> None:
+        command = (
+            "random_mixed",
+            "--ops",
+            "20000",
+            "--warmup",
+            "0",
+            "--size",
+            "900",
+            "--ws",
+            "8000",
+            "--mode",
+            "toggle",
+        )
+        cold, _, _ = run(command)
+        warm, counted, _ = run(command, HAKMEM_PREWARM_MB="16")
+        self.assertEqual(counted["variants"]["superslabs_prewarmed"], 4)
+        self.assertEqual(counted["superslabs"]["created"], 4 + counted["stages"]["stage3"])
+        self.assertEqual(counted["stages"]["stage3"], 0)
+        self.assertLess(warm["minor_faults"], cold["minor_faults"] / 10)
+        self.assertGreater(warm["vm_hwm_bytes"], cold["vm_hwm_bytes"])
+
+    def test_huge_pages_are_asked_for_only_when_told_so(self) -> None:
+        if not Path("/sys/kernel/mm/transparent_hugepage").exists():
+            self.skipTest("the kernel has no transparent huge pages")
+        code = "print(sum(line.startswith('VmFlags') and ' hg' in line for line in open('/proc/self/smaps')))"
+        marked = {}
+        for setting in ("0", "1"):
+            environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "HAKMEM_THP": setting}
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            )
+            marked[setting] = int(done.stdout)
+        self.assertEqual(marked["0"], 0)
+        self.assertGreater(marked["1"], 0)
+
+    def test_simple_c23_front_refills_as_many_as_told(self) -> None:
+        for size in (128, 256):
+            for refill in ("16", "32", "128"):
+                command = ("random_mixed", "--ops", "1000", "--warmup", "0", "--ws", "6400", "--size", str(size))
+                settings = {"HAKMEM_TINY_FRONT_C23_SIMPLE": "1", "HAKMEM_TINY_FRONT_C23_REFILL": refill}
+                _, counted, _ = run(command, **settings)
+                front = counted["front"]
+                self.assertAlmostEqual(front["refill_blocks"] / front["refills"], int(refill), delta=int(refill) / 5)
+                self.assertGreater(counted["variants"]["c23_refills"], 0)
+        _, other, _ = run(("random_mixed", "--ops", "1000", "--size", "512"), HAKMEM_TINY_FRONT_C23_SIMPLE="1")
+        _, usual, _ = run(("random_mixed", "--ops", "1000", "--size", "512"))
+        self.assertEqual(other["front"], usual["front"])
+        # Outside 16–128 the default holds.
+        _, outside, _ = run(command, HAKMEM_TINY_FRONT_C23_SIMPLE="1", HAKMEM_TINY_FRONT_C23_REFILL="129")
+        self.assertAlmostEqual(outside["front"]["refill_blocks"] / outside["front"]["refills"], 64, delta=13)
+
+    def test_small_mid_layer_has_superslabs_and_batches_of_its_own(self) -> None:
+        for size, batch in ((256, 16), (512, 8), (1024, 8)):
+            command = ("random_mixed", "--ops", "1000", "--warmup", "0", "--ws", "4000", "--size", str(size))
+            _, counted, _ = run(command, HAKMEM_SMALLMID_ENABLE="1")
+            self.assertGreaterEqual(counted["variants"]["smallmid_superslabs"], 1)
+            front = counted["front"]
+            self.assertAlmostEqual(front["refill_blocks"] / front["refills"], batch, delta=1)
+        _, apart, _ = run(WORKLOADS["mixed"], HAKMEM_SMALLMID_ENABLE="1")
+        _, together, _ = run(WORKLOADS["mixed"])
+        self.assertGreater(apart["superslabs"]["created"], together["superslabs"]["created"])
+        _, tiny, _ = run(WORKLOADS["small"], HAKMEM_SMALLMID_ENABLE="1")
+        self.assertEqual(tiny["variants"]["smallmid_superslabs"], 0)
 
     def test_nothing_is_retained_when_told_so(self) -> None:
         _, kept, _ = run(WORKLOADS["mid"])

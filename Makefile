@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 report: $(STAMP)
 	@$(BIN)/hakprof doctor >&2
-	@run=$$($(BIN)/hakprof collect) && $(BIN)/hakprof report "$$run" -o report > /dev/null && cp report/report.md REPORT.md
+	@run=$$($(BIN)/hakprof collect) && $(BIN)/hakprof report "$$run" -o report --document REPORT.md > /dev/null
 	@echo "report: $(CURDIR)/REPORT.md (charts and JSON: $(CURDIR)/report/)"
 
 test: check test-native test-python
@@ -24,6 +24,14 @@ test-native: $(STAMP)
 
 test-python: $(STAMP)
 	$(BIN)/pytest -q -n 2
+
+# What the repository keeps, measured again: a recorded case for the tests, and the report of the default study.
+traces: $(STAMP)
+	scripts/record.sh trace hakmem smoke
+	-$(BIN)/pytest -q tests/test_golden.py --update-golden
+
+kept-reports: $(STAMP)
+	scripts/record.sh report bottleneck
 
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)

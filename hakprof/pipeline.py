@@ -1,6 +1,8 @@
 """The stages in their order: a stored run → frames → analysis → report. No analysis happens here."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hakprof.analysis.bundle import analyse
@@ -77,26 +79,36 @@ def render_report(run: RunData, *, format: str = "markdown") -> str:
     return _as_text(build_report(run), format)
 
 
-def write_report(run: RunData, folder: Path) -> Sequence[Path]:
+def write_report(run: RunData, folder: Path, *, document: Path | None = None) -> Sequence[Path]:
     """Writes report.md, report.json and the charts into ``folder``; the paths written, the document first.
 
+    ``document`` names another place for the Markdown; its links to the charts fit that place.
+
     Raises:
-        StoreError: the folder cannot be written.
+        StoreError: the folder or the document cannot be written.
     """
+    document = document if document is not None else folder / "report.md"
     analysis = analyse(run)
-    charts = list(figures(run, analysis))
-    report = assemble_report(run, analysis, charts=[chart for chart, _ in charts])
-    texts = {"report.md": render_markdown(report), "report.json": to_json(report) + "\n"}
-    texts |= {chart.file: svg for chart, svg in charts}
+    drawn = list(figures(run, analysis))
+    charts = [replace(chart, file=_link(document, folder / chart.file)) for chart, _ in drawn]
+    report = assemble_report(run, analysis, charts=charts)
+    texts = {document: render_markdown(report), folder / "report.json": to_json(report) + "\n"}
+    texts |= {folder / chart.file: svg for chart, svg in drawn}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(
-            f"{folder}: cannot be written: {error.strerror}", remedy="name a writable folder with -o, or make room"
+            f"{error.filename or folder}: cannot be written: {error.strerror}",
+            remedy="name a writable folder with -o, or make room",
         ) from error
-    return [folder / name for name in texts]
+    return list(texts)
+
+
+def _link(document: Path, target: Path) -> str:
+    """The path of ``target`` as seen from ``document``, with forward slashes."""
+    return Path(os.path.relpath(target, document.parent)).as_posix()
 
 
 def render_diff(before: RunData, after: RunData, *, format: str = "markdown") -> str:

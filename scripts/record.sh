@@ -2,7 +2,7 @@
 # Record what the repository keeps: a case of traces/ or a report of reports/, from a clean clone in a neutral place, so that
 # neither a home folder nor a host name gets into a published file.
 # usage: scripts/record.sh trace NAME [STUDY]      traces/NAME from a quick run
-#        scripts/record.sh report STUDY            reports/STUDY.md with its charts from a full run
+#        scripts/record.sh report STUDY            reports/STUDY/report.md with its charts from a full run
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD
@@ -29,8 +29,9 @@ trace)
     ;;
 report)
     run=$(collect "$study")
-    rm -rf "reports/$name" "reports/$name.md"
+    rm -rf "reports/$name"
     "$hakprof" report "$run" -o "reports/$name" >/dev/null
+    rm "reports/$name/report.json" # half a megabyte that says what report.md says
     ;;
 *)
     echo "neither trace nor report: $kind" >&2

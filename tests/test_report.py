@@ -262,7 +262,10 @@ def test_json_is_strict_and_carries_what_the_document_says() -> None:
 
 
 def test_charts_are_linked() -> None:
-    charts = (Chart("Throughput", "throughput.svg"), Chart("Flame graph: small", "flame-small.svg"))
+    charts = (
+        Chart("throughput", "Throughput", "throughput.svg"),
+        Chart("flame", "Flame graph: small", "flame-small.svg"),
+    )
     text = render_markdown(build_report(healthy().build(), charts=charts))
     assert "![Throughput](throughput.svg)" in text
     assert "[Flame graph: small](flame-small.svg)" in text

@@ -17,6 +17,9 @@ def report(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Write report.md, report.json and the charts there."),
     ] = None,
+    document: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With -o: write the Markdown here instead of DIR/report.md.")
+    ] = None,
     format: FormatOption = Format.MARKDOWN,
     project: ProjectOption = None,
     store: StoreOption = None,
@@ -29,6 +32,6 @@ def report(
     for warning in data.warnings:
         say(f"warning: {warning}")
     if output is not None:
-        emit("\n".join(str(path) for path in pipeline.write_report(data, output)))
+        emit("\n".join(str(path) for path in pipeline.write_report(data, output, document=document)))
         return
     emit(pipeline.render_report(data, format=format.value))

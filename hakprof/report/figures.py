@@ -22,11 +22,14 @@ def figures(run: RunData, analysis: Analysis) -> Iterator[tuple[Chart, str]]:
         title = "Throughput by workload and allocator"
         groups = [_throughput_group(run, workload, analysis.throughput.rows) for workload in run.workloads]
         svg = throughput_chart([group for group in groups if group.bars], title=title, subtitle="median, 95 % interval")
-        yield Chart(title, "throughput.svg"), svg
+        yield Chart("throughput", title, "throughput.svg"), svg
     overall = next((t for t in analysis.layers if t.workload == ALL), analysis.layers[0] if analysis.layers else None)
     if overall is not None:
         title = f"Layers of {name}, {overall.title}"
-        yield Chart(title, "layers.svg"), layer_chart(_layer_bars(overall), title=title, subtitle=_samples(overall))
+        yield (
+            Chart("layers", title, "layers.svg"),
+            layer_chart(_layer_bars(overall), title=title, subtitle=_samples(overall)),
+        )
     for table in analysis.layers:
         if table.workload != ALL:
             yield from _flame(run, table)
@@ -73,7 +76,7 @@ def _flame(run: RunData, table: LayerTable) -> Iterator[tuple[Chart, str]]:
     svg = flame_graph(
         own, event=cells[own["cell"][0]] or "", title=title, subtitle="", layer_titles=dict(run.layer_titles)
     )
-    yield Chart(title, f"flame-{table.workload}.svg"), svg
+    yield Chart("flame", title, f"flame-{table.workload}.svg"), svg
 
 
 def _samples(table: LayerTable) -> str:

@@ -143,6 +143,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """A picture beside the report; ``file`` is its path from the document on."""
+
+    kind: str  # "throughput", "layers" or "flame"
     title: str
     file: str
 

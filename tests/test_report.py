@@ -148,7 +148,7 @@ def test_a_failed_check_is_spelled_out_on_top() -> None:
     builder = healthy()
     builder.cell(Collector.THROUGHPUT, repetition=7, malloc_object="/lib/libc.so.6")
     text = document(builder.build())
-    assert "**T2 failed** and concerns: results, layers" in section(text, "Trust")
+    assert "**T2 failed** and puts in doubt: results, layers" in section(text, "Trust")
     assert text.index("T2 failed") < text.index("## Executive Summary")
     assert all("In doubt: T2 failed" in section(text, f"{number}.") for number in range(3, 8))
     assert "In doubt" not in document(healthy().build())

@@ -296,7 +296,7 @@ static int bench_put_results(char *out, size_t room, const bench_counts_t *count
         "\"ops\":%llu,\"ops_unit\":\"%s\",\"malloc_calls\":%llu,\"free_calls\":%llu,\"total_malloc_calls\":%llu,"
         "\"total_free_calls\":%llu,\"measured_ns\":%llu,\"ops_per_second\":%.1f,\"startup_ns\":%llu,\"warmup_ns\":%llu,"
         "\"vm_hwm_bytes\":%llu,\"vm_rss_bytes\":%llu,\"minor_faults\":%ld,\"major_faults\":%ld,"
-        "\"startup_minor_faults\":%ld,\"malloc_object\":\"%s\",\"malloc_symbol\":\"%s\",\"build\":\"%s\"}\n",
+        "\"startup_minor_faults\":%ld,\"malloc_object\":\"%s\",\"malloc_symbol\":\"%s\",\"build\":\"%s\"",
         (unsigned long long)counts->ops, counts->ops_unit, (unsigned long long)counts->mallocs,
         (unsigned long long)counts->frees, (unsigned long long)counts->total_mallocs,
         (unsigned long long)counts->total_frees, (unsigned long long)ns,
@@ -312,5 +312,7 @@ void bench_print(const bench_options_t *options, const bench_counts_t *counts) {
     size_t at = (size_t)snprintf(line, sizeof line, "{\"schema\":1,\"benchmark\":\"%s\",", options->benchmark);
     at += (size_t)bench_put_parameters(line + at, sizeof line - at, options);
     at += (size_t)bench_put_results(line + at, sizeof line - at, counts);
+    if (counts->details != NULL) at += (size_t)snprintf(line + at, sizeof line - at, ",\"details\":%s", counts->details);
+    at += (size_t)snprintf(line + at, sizeof line - at, "}\n");
     if (write(STDOUT_FILENO, line, at) != (ssize_t)at) bench_fail("cannot write the result: %s", strerror(errno));
 }

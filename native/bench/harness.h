@@ -46,6 +46,7 @@ typedef struct {
     const char *ops_unit;
     uint64_t mallocs, frees;             /* in the measured region */
     uint64_t total_mallocs, total_frees; /* by the benchmark in the whole process */
+    const char *details;                 /* a JSON object of the benchmark's own, or NULL */
 } bench_counts_t;
 
 /* Long options over the defaults in `options`; positional arguments are left in `argv` and their number is returned.

@@ -45,6 +45,7 @@ WORKLOADS = {
     "batch 1000 x 4000 B": ["batch", "--size", "4000", "--ops", "5000"],
     "lifo 128 B": ["batch", "--ws", "1", "--ops", "20000000"],
     "churn 64-4096 B": ["churn", "--ops", "20"],
+    "thread churn": ["thread_churn", "--ops", "2000"],
     "thread per 1024 ops": ["larson", "--rounds", "1", "--ops", "2000000"],
 }
 

@@ -20,8 +20,21 @@ KEYS = {
     "vm_hwm_bytes", "vm_rss_bytes", "minor_faults", "major_faults", "startup_minor_faults", "malloc_object",
     "malloc_symbol", "build",
 }  # fmt: skip
-BENCHES = ("random_mixed", "larson", "mid_large_mt", "producer_consumer", "batch", "churn")
-OPERATIONS = {"batch": "20", "churn": "1"}
+BENCHES = (
+    "random_mixed",
+    "larson",
+    "mid_large_mt",
+    "producer_consumer",
+    "batch",
+    "churn",
+    "micro_fastpath",
+    "thread_churn",
+)
+OPERATIONS = {"batch": "20", "churn": "1", "micro_fastpath": "2000", "thread_churn": "30"}
+DETAILS = {
+    "micro_fastpath": {"unit", "malloc_cycles", "free_cycles", "reading_cycles"},
+    "thread_churn": {"threads_made"},
+}
 
 
 def execute(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,13 +56,44 @@ class Benchmarks(unittest.TestCase):
         for name in BENCHES:
             for mode in ("real", "empty", "null"):
                 told = result(name, "--ops", OPERATIONS.get(name, "20000"), "--allocator-mode", mode)
+                self.assertEqual(set(told.pop("details", ())), DETAILS.get(name, set()))
                 self.assertEqual(set(told), KEYS)
                 self.assertEqual((told["benchmark"], told["allocator_mode"], told["schema"]), (name, mode, 1))
-                each = {"batch": 20 * 1000, "churn": 2 * 20000, "producer_consumer": 10000}.get(name, 20000)
+                each = {
+                    "batch": 20 * 1000,
+                    "churn": 2 * 20000,
+                    "producer_consumer": 10000,
+                    "micro_fastpath": 2000 * 64,
+                    "thread_churn": 30 * 5 * 200,
+                }.get(name, 20000)
                 self.assertEqual(told["ops"], each * told["threads"])
                 self.assertEqual((told["malloc_calls"] > 0, told["free_calls"] > 0), (True, True))
                 self.assertGreater(told["measured_ns"], 0)
                 self.assertAlmostEqual(told["ops_per_second"] / (told["ops"] * 1e9 / told["measured_ns"]), 1, places=5)
+
+    def test_micro_fastpath_tells_the_modes_apart(self) -> None:
+        real, empty, null = (
+            result("micro_fastpath", "20000", "128", "--allocator-mode", mode)["details"]
+            for mode in ("real", "empty", "null")
+        )
+        self.assertLess(empty["malloc_cycles"], null["malloc_cycles"])
+        self.assertLess(empty["malloc_cycles"] + empty["free_cycles"], real["malloc_cycles"] + real["free_cycles"])
+
+    def test_micro_mincore_counts_its_system_calls(self) -> None:
+        calls = {"mapped": 6400, "alignment": 0, "hybrid": 25, "boundary": 6400}
+        told = result("micro_mincore", "6400")
+        self.assertEqual(set(told) - {"details"}, KEYS)
+        self.assertEqual((told["ops"], told["ops_unit"], told["malloc_calls"]), (4 * 6400, "check", 0))
+        cycles = {case: told["details"][f"{case}_cycles"] for case in calls}
+        self.assertEqual(told["details"]["system_calls"], sum(calls.values()))
+        self.assertLess(cycles["alignment"], cycles["hybrid"])
+        self.assertLess(cycles["hybrid"], cycles["boundary"] / 4)
+        self.assertLess(cycles["alignment"], cycles["mapped"] / 4)
+        for case, expected in calls.items():
+            alone = result("micro_mincore", "6400", case)
+            self.assertEqual((alone["ops"], alone["details"]["system_calls"]), (6400, expected))
+        empty = result("micro_mincore", "6400", "--allocator-mode", "empty")
+        self.assertEqual(empty["details"]["system_calls"], 0)
 
     def test_which_malloc_was_called(self) -> None:
         for name in BENCHES:
@@ -86,6 +130,11 @@ class Benchmarks(unittest.TestCase):
             ("random_mixed", "1", "2", "3", "4"): "at most three arguments",
             ("random_mixed", "--seconds", "1"): "bound by --ops",
             ("mid_large_mt", "-1"): "invalid option",
+            ("micro_mincore", "6400", "sometimes"): "CASE does not know 'sometimes'",
+            ("micro_mincore", "100"): "must be a multiple of 64",
+            ("micro_mincore", "--allocator-mode", "null"): "allocator mode real or empty",
+            ("micro_fastpath", "--threads", "2"): "one thread",
+            ("thread_churn", "--seconds", "1"): "only --ops",
         }
         for command, message in cases.items():
             done = execute(*command)

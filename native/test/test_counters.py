@@ -24,6 +24,7 @@ WORKLOADS = {
     "remote": ("producer_consumer", "--ops", "30000"),
     "batch": ("batch", "--ops", "30", "--size", "4000"),
     "churn": ("churn", "--ops", "1", "--ws", "5000"),
+    "threads": ("thread_churn", "--ops", "50", "--threads", "2"),
     "large": ("random_mixed", "--ops", "2000", "--size", "20000:3000000", "--ws", "50", "--warmup", "0"),
 }
 SETTINGS = (

@@ -18,6 +18,8 @@ from hakprof.model.run import Collector
 UNATTRIBUTED = "unattributed"
 NO_USER_FRAME = "(no user frame)"
 ALL = "*"  # the table over all workloads
+ASYNCHRONOUS = ("clock_interrupt", "scheduler")  # kernel layers that interrupt whatever happens to run
+FEWEST_FOR_CAUSES = 5  # samples of a kernel layer; a division of fewer says nothing
 FAULT_EVENT = "page-faults"
 
 
@@ -187,8 +189,12 @@ def _unattributed(rows: list[LayerRow], total: int, ns_per_op: float | None) -> 
 
 
 def _causes(samples: pl.DataFrame) -> tuple[Cause, ...]:
-    kernel = samples.filter(pl.col("kernel")).with_columns(pl.col("caused_layer").fill_null(NO_USER_FRAME))
-    totals = dict(kernel.group_by("self_layer").agg(pl.col("count").sum()).iter_rows())
+    """Of the kernel layers that user code enters by itself: nobody causes a timer interrupt."""
+    kernel = samples.filter(pl.col("kernel") & ~pl.col("self_layer").is_in(ASYNCHRONOUS))
+    counts = kernel.group_by("self_layer").agg(pl.col("count").sum())
+    totals = dict(counts.filter(pl.col("count") >= FEWEST_FOR_CAUSES).iter_rows())
+    kernel = kernel.filter(pl.col("self_layer").is_in(list(totals)))
+    kernel = kernel.with_columns(pl.col("caused_layer").fill_null(NO_USER_FRAME))
     largest = _largest(kernel, ["self_layer", "caused_layer"])
     found = [Cause(layer, cause, wilson(count, totals[layer])) for layer, cause, count in largest.iter_rows()]
     return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))

@@ -1,0 +1,153 @@
+"""The command line as a user meets it: documents, errors without tracebacks, exit statuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hakprof.cli.main import main
+
+ROOT = Path(__file__).resolve().parent.parent
+TRACE = ROOT / "traces" / "hakmem"
+
+
+def run_hakprof(*args: str, cwd: Path | None = None, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | ({"PATH": path} if path is not None else {})
+    return subprocess.run(
+        [sys.executable, "-m", "hakprof", *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_clear_error(done: subprocess.CompletedProcess[str], *told: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert "\nhakprof: " in f"\n{done.stderr}"
+    assert "remedy: " in done.stderr
+    for text in told:
+        assert text in done.stderr
+
+
+def test_report_of_a_recorded_run_needs_no_tool_at_all(tmp_path: Path):
+    done = run_hakprof("report", str(TRACE), cwd=tmp_path, path="")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("# hakmem")
+    assert "## Trust" in done.stdout
+
+
+def test_report_as_json_says_what_the_markdown_says(tmp_path: Path):
+    done = run_hakprof("report", str(TRACE), "--format", "json", cwd=tmp_path)
+
+    report = json.loads(done.stdout)
+    assert report["provenance"]["subject"] == "hakmem"
+    assert {check["id"] for check in report["trust"]} >= {"T1", "T2", "T3", "T4", "T5", "T7", "T8"}
+
+
+def test_report_into_a_folder_writes_document_and_charts(tmp_path: Path):
+    done = run_hakprof("report", str(TRACE), "-o", "out", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.md", "report.json", "layers.svg", "throughput.svg"} <= written
+    assert any(name.startswith("flame-") for name in written)
+
+
+def test_diff_of_a_run_with_itself_shows_no_difference(tmp_path: Path):
+    done = run_hakprof("diff", str(TRACE), str(TRACE), cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "better" not in done.stdout.split("## ")[1]
+    assert "worse" not in done.stdout.split("## ")[1]
+
+
+def test_report_into_a_closed_pipe_is_no_error(tmp_path: Path):
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m hakprof report {TRACE} | head -n 1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.stdout.startswith("# hakmem")
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_study_names_the_known_ones(tmp_path: Path):
+    done = run_hakprof("collect", "nonsense", "--project", str(ROOT / "hakprof.toml"), "--store", str(tmp_path))
+    assert_clear_error(done, "nonsense", "bottleneck")
+
+
+def test_missing_and_malformed_project_file(tmp_path: Path):
+    assert_clear_error(run_hakprof("collect", "--project", "absent.toml", cwd=tmp_path), "absent.toml: no such file")
+
+    (tmp_path / "hakprof.toml").write_text("[project]\nname = 3\n")
+    assert_clear_error(run_hakprof("collect", cwd=tmp_path), "hakprof.toml", "project.name")
+
+
+def test_report_without_a_run_and_of_something_else(tmp_path: Path):
+    assert_clear_error(run_hakprof("report", cwd=tmp_path), "no finished run in", "hakprof collect")
+    assert_clear_error(run_hakprof("report", "absent", cwd=tmp_path), "no run 'absent'")
+    assert_clear_error(run_hakprof("report", str(tmp_path), cwd=tmp_path))
+
+
+def test_report_into_a_file_instead_of_a_folder(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    assert_clear_error(run_hakprof("report", str(TRACE), "-o", "file", cwd=tmp_path), "file")
+
+
+def test_usage_errors_end_with_two(capsys: pytest.CaptureFixture[str]):
+    assert main(["report", "--no-such-option"]) == 2
+    assert main(["no-such-command"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path):
+    done = run_hakprof("doctor", cwd=tmp_path, path="")
+
+    assert done.returncode == 0, done.stderr
+    assert "apt-get install linux-perf" in done.stdout
+    assert "apt-get install strace" in done.stdout
+
+
+def test_doctor_as_json(tmp_path: Path):
+    found = json.loads(run_hakprof("doctor", "--format", "json", cwd=tmp_path).stdout)
+    assert {"perf", "strace", "hardware_counters"} <= {one["name"] for one in found["capabilities"]}
+
+
+def test_project_example_is_a_valid_project(tmp_path: Path):
+    (tmp_path / "hakprof.toml").write_text(run_hakprof("project", "--example", cwd=tmp_path).stdout)
+    done = run_hakprof("project", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "study bottleneck" in done.stdout
+
+
+def test_pack_gives_the_same_report(tmp_path: Path):
+    assert run_hakprof("pack", str(TRACE), "packed", cwd=tmp_path).returncode == 0
+
+    before, after = (run_hakprof("report", str(path), cwd=tmp_path).stdout for path in (TRACE, tmp_path / "packed"))
+
+    assert before.replace("`hakmem`", "`packed`") == after
+    assert_clear_error(run_hakprof("pack", str(TRACE), "packed", cwd=tmp_path), "exists already")
+
+
+def test_help_needs_no_heavy_import():
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "hakprof", "--help"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    ).stderr
+    for heavy in ("polars", "pandas", "numpy", "scipy", "elftools", "pydantic"):
+        assert f" {heavy}\n" not in loaded

@@ -9,7 +9,7 @@ hak_code_t *hak_map = hak_map_absent;
 uintptr_t hak_map_mask = 0;
 
 void hak_map_init(void) {
-    if (!hak_config.flat_map) return;
+    if (!hak_config.flat_map || hak_os_overcommit_is_strict()) return;
     void *map = hak_os_reserve((HAK_MAP_MASK + 1) * sizeof(hak_code_t));
     if (map == NULL) return;
     hak_map = map;

@@ -5,8 +5,8 @@
  *     code = 0                               not ours
  *
  * A heap's tag is its id << 8, so `code - tag < HAK_CLASSES` says at once: tiny or mid, and mine. NULL, foreign, large
- * and remote pointers all fail that one comparison. Where 8 GB of address space cannot be reserved (ulimit -v), the map
- * is absent and the registry answers instead. */
+ * and remote pointers all fail that one comparison. Where 8 GB of address space cannot be reserved (ulimit -v) or would be
+ * charged (overcommit_memory = 2), the map is absent and the registry answers instead. */
 #ifndef HAK_MAP_H
 #define HAK_MAP_H
 

@@ -1,6 +1,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,16 @@ static void *hak_os_mmap(size_t bytes, int flags) {
 }
 
 void *hak_os_reserve(size_t bytes) { return hak_os_mmap(bytes, MAP_NORESERVE); }
+
+bool hak_os_overcommit_is_strict(void) {
+    const int saved = errno;
+    char mode = '0';
+    const int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+    const bool known = fd >= 0 && read(fd, &mode, 1) == 1;
+    if (fd >= 0) close(fd);
+    errno = saved;
+    return known && mode == '2';
+}
 
 void *hak_os_map(size_t bytes) {
     void *start = hak_os_mmap(bytes, 0);

@@ -7,6 +7,8 @@
 
 /* Address space that costs nothing until it is touched (MAP_NORESERVE); not counted as mapped. */
 void *hak_os_reserve(size_t bytes);
+/* vm.overcommit_memory = 2: the kernel ignores MAP_NORESERVE and would charge a reservation as if it were used. */
+bool hak_os_overcommit_is_strict(void);
 void *hak_os_map(size_t bytes);
 /* `alignment` is a power of two of at least a page. */
 void *hak_os_map_aligned(size_t bytes, size_t alignment);

@@ -77,6 +77,24 @@ run "sqlite3" sqlite3 :memory: ".read work.sql"
 run "bash" bash -c 'a=(); for i in {1..20000}; do a+=("$i$i"); done; echo ${#a[@]} ${a[19999]}'
 run "make" make --version
 
+# CPython's own tests, where they are installed. What fails must fail without hakmem too.
+for module in test_json test_dict test_list test_mmap test_gc test_memoryview test_thread test_ctypes; do
+    if ! python3 -c "import test.$module" >/dev/null 2>&1; then
+        echo "-- test.$module is not installed, skipped"
+        continue
+    fi
+    if ! LD_PRELOAD=$library timeout 120 python3 -m unittest -q test.$module >/dev/null 2>errors; then
+        python3 -m unittest -q test.$module >/dev/null 2>expected || true
+        grep -E '^(FAIL|ERROR):' errors | sort >failed
+        if ! test -s failed || ! grep -E '^(FAIL|ERROR):' expected | sort | cmp -s - failed; then
+            echo "failed: test.$module"
+            cat errors
+            exit 1
+        fi
+    fi
+    echo "ok python3 -m unittest test.$module"
+done
+
 # Address space too short for the flat map (8 GB), then too short for comfort: degraded, never aborted.
 run "python3 under ulimit -v 1000000" sh -c "ulimit -v 1000000; exec python3 work.py"
 run "sort under ulimit -v 150000" sh -c "ulimit -v 150000; exec sort -S 1M -n numbers"

@@ -38,4 +38,8 @@ run HAKMEM_CLASSIFY=header HAKMEM_MINCORE=always ./test_stress_address 2 8000 5
 run HAKMEM_CLASSIFY=header ./test_api_address
 run HAKMEM_FLAT_MAP=0 ./test_api_address
 run $variants ./test_api_interposed
+run ./test_safety_interposed
+run HAKMEM_FLAT_MAP=0 ./test_safety_interposed
+run $variants ./test_safety_interposed
+run ./test_safety_thread soak 2
 echo "C tests: passed"

@@ -93,6 +93,24 @@ class Counters(unittest.TestCase):
         told, counted, _ = run(WORKLOADS["small"], HAKMEM_FLAT_MAP="0")
         self.assertEqual(counted["free_routes"]["ss_hit"], told["total_free_calls"])
 
+    def test_strict_overcommit_leaves_the_flat_map_out(self) -> None:
+        """A mount namespace of its own shows the process another /proc/sys/vm/overcommit_memory."""
+        with tempfile.TemporaryDirectory() as folder:
+            mode, stats = Path(folder, "mode"), Path(folder, "stats.json")
+            setting = f"LD_PRELOAD={LIBRARY} HAKMEM_STATS_FILE={stats}"
+            command = f"{BUILD}/bin/random_mixed --ops 5000 --size 128"
+            script = f"mount --bind {mode} /proc/sys/vm/overcommit_memory || exit 77; {setting} {command}"
+            for told, route in (("2", "ss_hit"), ("0", "map_fast")):
+                mode.write_text(told + "\n")
+                done = subprocess.run(
+                    ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False
+                )
+                if done.returncode in (1, 77):
+                    self.skipTest("no mount namespace here")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                routes = json.loads(stats.read_text())["free_routes"]
+                self.assertEqual(routes[route], json.loads(done.stdout)["total_free_calls"])
+
     def test_mincore_once_for_each_free_always_rarely_hybrid_never_none(self) -> None:
         calls = {}
         for word in ("always", "hybrid", "none"):

@@ -1,0 +1,274 @@
+/* What a general-purpose allocator meets in real programs: forks while threads allocate, libraries loaded and unloaded,
+ * destructors of threads that end, address space that is short, threads without number.
+ *
+ *     test_safety            everything
+ *     test_safety soak N     N seconds of threads that swap blocks; memory must not grow */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+
+/* ---- fork */
+
+enum { WORKERS = 3, FORKS = 60, SHARED = 512 };
+
+static volatile int stop;
+static void *shared[SHARED];
+
+static uint32_t draw(uint64_t *random) {
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*random >> 33);
+}
+
+static size_t draw_size(uint64_t *random) {
+    return draw(random) % 64 == 0 ? draw(random) % 300000 : 8 + draw(random) % 1500;
+}
+
+/* Each block begins with its size, so that whoever takes it can check its end. */
+static void *make(uint64_t *random) {
+    const size_t size = draw_size(random) + sizeof(size_t) + 1;
+    unsigned char *block = T(malloc)(size);
+    CHECK(block != NULL);
+    memcpy(block, &size, sizeof size);
+    block[size - 1] = (unsigned char)size;
+    return block;
+}
+
+static void drop(void *ptr) {
+    unsigned char *block = ptr;
+    size_t size;
+    if (block == NULL) return;
+    memcpy(&size, block, sizeof size);
+    CHECK(block[size - 1] == (unsigned char)size);
+    T(free)(block);
+}
+
+static void swap_blocks(uint64_t *random, unsigned steps) {
+    for (unsigned i = 0; i < steps; i++) {
+        void *block = draw(random) % 4 == 0 ? NULL : make(random);
+        drop(__atomic_exchange_n(&shared[draw(random) % SHARED], block, __ATOMIC_ACQ_REL));
+    }
+}
+
+/* Between two bursts the soak's threads rest, so that it leaves room for the tests beside it. */
+static useconds_t rest_us;
+
+static void *worker(void *argument) {
+    uint64_t random = (uintptr_t)argument;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        swap_blocks(&random, 1000);
+        if (rest_us != 0) usleep(rest_us);
+    }
+    return NULL;
+}
+
+static void drop_shared(void) {
+    for (size_t i = 0; i < SHARED; i++) drop(__atomic_exchange_n(&shared[i], NULL, __ATOMIC_ACQ_REL));
+}
+
+static void *one_more_thread(void *argument) {
+    uint64_t random = (uintptr_t)argument;
+    swap_blocks(&random, 500);
+    return NULL;
+}
+
+/* The child has blocks of threads that are no more, and makes threads and a child of its own. */
+static void live_as_child(unsigned depth) {
+    pthread_t thread;
+    drop_shared();
+    CHECK(pthread_create(&thread, NULL, one_more_thread, (void *)(uintptr_t)(depth + 7)) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    drop_shared();
+    if (depth == 0) return;
+    const pid_t grandchild = fork();
+    if (grandchild == 0) {
+        live_as_child(depth - 1);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(grandchild, &status, 0) == grandchild && status == 0);
+}
+
+static void test_fork_while_threads_allocate(void) {
+    pthread_t threads[WORKERS];
+    stop = 0;
+    for (uintptr_t i = 0; i < WORKERS; i++) CHECK(pthread_create(&threads[i], NULL, worker, (void *)(i + 1)) == 0);
+    for (unsigned i = 0; i < FORKS; i++) {
+        const pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            live_as_child(1);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(status == 0);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
+    drop_shared();
+}
+
+/* ---- threads */
+
+static pthread_key_t keys[4];
+
+/* Destructors run several rounds and in no order: they free, allocate, and set values again. */
+static void destructor(void *value) {
+    uint64_t random = (uintptr_t)value;
+    T(free)(value);
+    void *next = T(malloc)(draw_size(&random));
+    if (draw(&random) % 2 == 0) pthread_setspecific(keys[draw(&random) % 4], next);
+    else T(free)(next);
+}
+
+static void *set_keys(void *unused) {
+    (void)unused;
+    for (size_t i = 0; i < 4; i++) CHECK(pthread_setspecific(keys[i], T(malloc)(100 * i + 1)) == 0);
+    return NULL;
+}
+
+static void test_destructors_that_allocate(void) {
+    for (size_t i = 0; i < 4; i++) CHECK(pthread_key_create(&keys[i], destructor) == 0);
+    for (unsigned i = 0; i < 200; i++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, set_keys, NULL) == 0);
+        pthread_join(thread, NULL);
+    }
+    for (size_t i = 0; i < 4; i++) pthread_key_delete(keys[i]);
+}
+
+static void *allocate_and_leave(void *result) {
+    for (size_t i = 0; i < 64; i++) ((void **)result)[i] = T(malloc)(40 * i + 1);
+    return NULL;
+}
+
+static size_t resident_kb(void) {
+    size_t pages = 0, ignored;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm != NULL && fscanf(statm, "%zu %zu", &ignored, &pages) == 2);
+    fclose(statm);
+    return pages * 4;
+}
+
+/* Heaps of threads that ended are taken over: memory does not grow with the number of threads that ever were. */
+static void test_many_threads_in_turn(void) {
+    static void *blocks[64];
+    size_t before = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        pthread_t thread;
+        if (i == 200) before = resident_kb();
+        CHECK(pthread_create(&thread, NULL, allocate_and_leave, blocks) == 0);
+        pthread_join(thread, NULL);
+        for (size_t j = 0; j < 64; j++) T(free)(blocks[j]);
+    }
+    CHECK(resident_kb() < before + 4096);
+}
+
+/* ---- libraries */
+
+static void test_libraries_come_and_go(void) {
+    for (unsigned i = 0; i < 50; i++) {
+        void *library = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
+        CHECK(library != NULL && dlsym(library, "cos") != NULL && dlclose(library) == 0);
+        CHECK(dlopen("no-such-library.so", RTLD_NOW) == NULL && dlerror() != NULL);
+    }
+}
+
+/* ---- short address space */
+
+/* All that there is, then everything back, then some of it again. */
+static void exhaust(void) {
+    enum { MOST = 4096 };
+    static void *blocks[MOST];
+    static const size_t sizes[] = {(size_t)1 << 20, 60000, 3000, 100};
+    for (unsigned round = 0; round < 4; round++) {
+        size_t count = 0;
+        errno = 0;
+        while (count < MOST && (blocks[count] = T(malloc)(sizes[round])) != NULL) memset(blocks[count++], 1, 100);
+        CHECK(count == MOST || errno == ENOMEM);
+        CHECK(count > 10);
+        if (count < MOST) CHECK(T(calloc)(1, (size_t)1 << 30) == NULL && errno == ENOMEM);
+        while (count-- > 0) T(free)(blocks[count]);
+    }
+    _exit(0);
+}
+
+static void test_short_address_space(void) {
+    for (size_t megabytes = 64; megabytes <= 256; megabytes *= 2) {
+        const pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            const struct rlimit limit = {megabytes << 20, megabytes << 20};
+            if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(0);
+            exhaust();
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(status == 0);
+    }
+}
+
+/* ---- soak */
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SHADOWED 1
+#else
+#define SHADOWED 0
+#endif
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void run_generation(uintptr_t seed) {
+    pthread_t threads[WORKERS];
+    for (uintptr_t i = 0; i < WORKERS; i++)
+        CHECK(pthread_create(&threads[i], NULL, worker, (void *)(seed * WORKERS + i + 1)) == 0);
+    usleep(250000);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
+    stop = 0;
+}
+
+/* Threads swap blocks and end; others follow. What is resident after a quarter of the time may grow by a half and 8 MB. */
+static void soak(double seconds) {
+    const double start = seconds_now();
+    size_t settled = 0, most = 0;
+    uintptr_t generations = 0;
+    while (seconds_now() - start < seconds) {
+        run_generation(++generations);
+        const size_t resident = resident_kb();
+        if (seconds_now() - start < seconds / 4) settled = resident > settled ? resident : settled;
+        else if (resident > most) most = resident;
+    }
+    drop_shared();
+    printf("soak: %.0f s, %zu generations of threads, %zu KB resident when settled, %zu KB at most later\n", seconds,
+           (size_t)generations, settled, most);
+    /* A sanitizer's shadow grows with every address that was ever used. */
+    if (SHADOWED) return;
+    CHECK(settled != 0 && most <= settled + settled / 2 + 8192);
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "soak") == 0) {
+        rest_us = 1000;
+        soak(atof(argv[2]));
+        return 0;
+    }
+    test_destructors_that_allocate();
+    test_many_threads_in_turn();
+    test_libraries_come_and_go();
+    test_fork_while_threads_allocate();
+    test_short_address_space();
+    puts("test_safety: all promises hold");
+    return 0;
+}

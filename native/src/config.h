@@ -34,6 +34,8 @@
 #if HAK_INSTRUMENTED
 #define HAK_CONFIG_NUMBERS_INSTRUMENTED(NUMBER)       \
     NUMBER(size_hist, "HAKMEM_SIZE_HIST", 0, 0, 1)    \
+    NUMBER(ss_acquire_debug, "HAKMEM_SS_ACQUIRE_DEBUG", 0, 0, 1) \
+    NUMBER(mem_trace, "HAKMEM_MEM_TRACE", 0, 0, 1)    \
     NUMBER(free_route_trace, "HAKMEM_FREE_ROUTE_TRACE", 0, 0, 1000000000)
 #define HAK_CONFIG_TEXTS(TEXT)           \
     TEXT(stats_file, "HAKMEM_STATS_FILE") \

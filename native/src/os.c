@@ -16,6 +16,7 @@ static void *hak_os_mmap(size_t bytes, int flags) {
     void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     errno = saved;
     hak_stat_global(os_mmap, 1);
+    hak_stat_memory("mmap", bytes, start);
     return start == MAP_FAILED ? NULL : start;
 }
 
@@ -42,6 +43,7 @@ static void hak_os_munmap(void *start, size_t bytes) {
     munmap(start, bytes);
     errno = saved;
     hak_stat_global(os_munmap, 1);
+    hak_stat_memory("munmap", bytes, start);
 }
 
 void *hak_os_map_aligned(size_t bytes, size_t alignment) {
@@ -72,6 +74,7 @@ void hak_os_purge(void *start, size_t bytes) {
     madvise(start, bytes, MADV_DONTNEED);
     errno = saved;
     hak_stat_global(os_madvise, 1);
+    hak_stat_memory("purge", bytes, start);
 }
 
 void hak_os_advise_huge(void *start, size_t bytes) {

@@ -113,6 +113,7 @@ static hak_slab_t *hak_pool_take_ready(unsigned cls) {
     __atomic_fetch_sub(&hak_pool_ready_slots, slab->slots, __ATOMIC_RELAXED);
     hak_stat_global(stage1, 1);
     hak_stat_global(stage1_lockfree, 1);
+    hak_stat_acquire("stage1_lockfree", cls, slab);
     return slab;
 }
 
@@ -161,9 +162,10 @@ static hak_slab_t *hak_pool_take_known(unsigned cls) {
     hak_slab_t *slab = hak_pool_take_empty(cls);
     if (slab != NULL) {
         hak_stat_global(stage1, 1);
-    } else {
-        slab = hak_pool_take_unused(hak_class_slots(cls), hak_pool_domain(cls), &clean);
-        if (slab != NULL) hak_stat_global(stage2, 1);
+        hak_stat_acquire("stage1", cls, slab);
+    } else if ((slab = hak_pool_take_unused(hak_class_slots(cls), hak_pool_domain(cls), &clean)) != NULL) {
+        hak_stat_global(stage2, 1);
+        hak_stat_acquire("stage2", cls, slab);
     }
     hak_lock_release(&hak_lock_shared_pool);
     return slab;
@@ -173,7 +175,8 @@ hak_slab_t *shared_pool_acquire_slab(hak_heap_t *heap, unsigned cls) {
     bool clean;
     hak_slab_t *slab = hak_pool_take_ready(cls);
     if (slab == NULL) slab = hak_pool_take_known(cls);
-    if (slab == NULL) slab = hak_pool_take_new(hak_class_slots(cls), hak_pool_domain(cls), &clean);
+    if (slab == NULL && (slab = hak_pool_take_new(hak_class_slots(cls), hak_pool_domain(cls), &clean)) != NULL)
+        hak_stat_acquire("stage3", cls, slab);
     if (slab == NULL) return NULL;
     hak_stat_global(slabs_acquired, 1);
     superslab_format(slab, heap, cls);

@@ -69,6 +69,27 @@ void hak_stat_route(const char *route, const void *ptr) {
     if (write(hak_trace_file(), line, text.length) < 0) return;
 }
 
+static void hak_trace_line(const char *tag, const char *what, const char *unit, uint64_t number, const void *place) {
+    char line[128];
+    hak_text_t text = {.text = line, .room = sizeof line};
+    hak_text_put(&text, tag);
+    hak_text_put(&text, what);
+    hak_text_put(&text, unit);
+    hak_text_decimal(&text, number);
+    hak_text_put(&text, " at=");
+    hak_text_hex(&text, (uintptr_t)place);
+    hak_text_put(&text, "\n");
+    hak_os_message(line, text.length);
+}
+
+void hak_stat_acquire(const char *stage, unsigned cls, const void *slab) {
+    if (hak_config.ss_acquire_debug) hak_trace_line("[SS_ACQUIRE] ", stage, " bytes=", hak_class_bytes(cls), slab);
+}
+
+void hak_stat_memory(const char *call, size_t bytes, const void *start) {
+    if (hak_config.mem_trace) hak_trace_line("[MEM_TRACE] ", call, " bytes=", bytes, start);
+}
+
 /* Sums over all heaps of what their bins saw. */
 typedef struct {
     uint64_t tiny_hits, mid_hits, tiny_pushed, mid_pushed, in_outboxes;

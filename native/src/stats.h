@@ -50,6 +50,10 @@ void hak_stat_unmapped(size_t bytes);
 void hak_stat_size(size_t size);
 /* Prints "[FREE_ROUTE] route ptr=0x…" while lines are left. */
 void hak_stat_route(const char *route, const void *ptr);
+/* "[SS_ACQUIRE] stage bytes=… at=0x…" (the class's block size, the slab) and "[MEM_TRACE] call bytes=… at=0x…" on stderr,
+ * when asked for. */
+void hak_stat_acquire(const char *stage, unsigned cls, const void *slab);
+void hak_stat_memory(const char *call, size_t bytes, const void *start);
 /* Writes the statistics file once, if one was asked for. Async-signal-safe. */
 void hak_stats_write(void);
 
@@ -62,6 +66,8 @@ void hak_stats_write(void);
 #define hak_stat_unmapped(bytes) ((void)0)
 #define hak_stat_size(size) ((void)0)
 #define hak_stat_route(route, ptr) ((void)0)
+#define hak_stat_acquire(stage, cls, slab) ((void)0)
+#define hak_stat_memory(call, bytes, start) ((void)0)
 #define hak_stats_write() ((void)0)
 
 #endif

@@ -113,7 +113,15 @@ class Build(unittest.TestCase):
             ).stdout
             self.assertNotIn("hak_stat", symbols)
             text = strings(self.release / target)
-            for word in ("FREE_ROUTE", "HAKMEM_STATS_FILE", "HAKMEM_SIZE_HIST", "alloc_routes", "size_histogram"):
+            for word in (
+                "FREE_ROUTE",
+                "SS_ACQUIRE",
+                "MEM_TRACE",
+                "HAKMEM_STATS_FILE",
+                "HAKMEM_SIZE_HIST",
+                "alloc_routes",
+                "size_histogram",
+            ):
                 self.assertNotIn(word, text)
                 self.assertIn(word, strings(self.instrumented / target))
 

@@ -167,6 +167,18 @@ class Counters(unittest.TestCase):
             )
             self.assertEqual((errors, trace.read_text().count("\n")), ("", 10))
 
+    def test_acquire_and_memory_traces_tell_every_event(self) -> None:
+        _, counted, errors = run(EMPTYING, HAKMEM_SS_ACQUIRE_DEBUG="1", **DRAINS)
+        self.assertRegex(errors, r"^(\[SS_ACQUIRE\] stage[123] bytes=\d+ at=0x[0-9a-f]+\n)+$")
+        for stage in ("stage1", "stage2", "stage3"):
+            self.assertEqual(errors.count(f" {stage} "), counted["stages"][stage])
+        _, counted, errors = run(WORKLOADS["large"], HAKMEM_MEM_TRACE="1", HAKMEM_RETAIN_MB="0")
+        self.assertRegex(errors, r"^(\[MEM_TRACE\] (mmap|munmap|purge) bytes=\d+ at=0x[0-9a-f]+\n)+$")
+        self.assertEqual(errors.count(" munmap "), counted["os"]["munmap"])
+        self.assertEqual(
+            errors.count(" mmap ") + errors.count(" purge "), counted["os"]["mmap"] + counted["os"]["madvise"]
+        )
+
     def test_refill_count_and_fast_cap_do_what_they_say(self) -> None:
         _, few, _ = run(WORKLOADS["small"], HAKMEM_TINY_REFILL_COUNT_HOT="4")
         _, many, _ = run(WORKLOADS["small"], HAKMEM_TINY_REFILL_COUNT_HOT="128")

@@ -23,6 +23,7 @@ from hakprof.layers.rules import catalogue
 from hakprof.model.frames import CELL_KEY, SAMPLES, Schema
 from hakprof.model.run import CellResult, CellStatus
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
+from hakprof.parse.text import left_out, open_stored
 from hakprof.project.schema import Project
 from hakprof.symbols import Symbolizer
 
@@ -82,7 +83,7 @@ def read_recordings(
                 _save(entry, cached)
             found.append(cached)
         except HakprofError as error:
-            warnings.append(f"{result.cell.id}: {error.message}; left out")
+            warnings.append(f"{result.cell.id}: {left_out(error).replace(f'{folder}/', '')}")
     warnings += _said_once(found)
     unmatched = set.intersection(*(set(one.unmatched) for one in found)) if found else set()
     frames = {name: _concat([one.frames[name] for one in found], schema) for name, schema in _FRAMES.items()}
@@ -174,11 +175,8 @@ def _code_digest() -> str:
 
 def _key(path: Path, environment: bytes) -> str:
     digest = hashlib.sha256(environment)
-    try:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise HakprofError(f"{path.name}: cannot be read: {error.strerror}", remedy="collect the cell again") from error
+    with open_stored(path, remedy="collect the cell again") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

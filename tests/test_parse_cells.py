@@ -1,6 +1,7 @@
 """A run's cells → frames: one bad cell never spoils the others, and per-operation figures come from its own line."""
 
 import json
+import os
 
 import pytest
 
@@ -93,6 +94,49 @@ def test_a_program_without_a_line_counts_as_one_run(cell):
     assert row["region_marked"] is False
     assert row["vm_hwm_bytes"] == 4096
     assert row["malloc_object"] is None
+
+
+def test_a_cell_without_the_line_of_its_siblings_is_no_run_of_one_operation(cell):
+    read = read_cells(
+        [
+            cell(Collector.THROUGHPUT, {"stdout": BENCH}, repetition=0),
+            cell(Collector.THROUGHPUT, {"stdout": "\x07garbage"}, repetition=1),
+            cell(Collector.PERF_STAT, {"stdout": "", "perf_stat": PERF_STAT}, repetition=2),
+        ]
+    )
+    assert list(read.bench["repetition"]) == [0]
+    assert [warning.split("; ")[0] for warning in read.warnings] == [
+        "perf_stat.w.hakmem.default.release.02: printed no benchmark line",
+        "throughput.w.hakmem.default.release.01: printed no benchmark line",
+    ]
+    assert read.counters["per_op"].to_list() == [None]
+
+
+def test_a_workload_with_a_marked_region_must_print_its_line(cell):
+    read = read_cells([cell(Collector.THROUGHPUT, {"stdout": "hello\n"})], must_print={"w"})
+    assert read.bench.is_empty()
+    assert "printed no benchmark line" in read.warnings[0]
+
+
+def test_warnings_keep_the_remedy(cell):
+    (warning,) = read_cells([cell(Collector.THROUGHPUT, {"stdout": BENCH[:-9]})]).warnings
+    assert "left out — remedy: run the benchmark by itself" in warning
+
+
+@pytest.mark.parametrize("role", ["stdout", "perf_stat"])
+def test_what_is_no_file_is_a_warning(cell, role):
+    result, folder = cell(Collector.PERF_STAT, {"stdout": BENCH, "perf_stat": PERF_STAT})
+    (folder / f"{role}.txt").unlink()
+    os.mkfifo(folder / f"{role}.txt")
+    (warning,) = read_cells([(result, folder)]).warnings
+    assert f"cannot read {role}.txt: not a regular file" in warning
+
+
+def test_a_nul_in_a_stored_name_is_a_warning(cell):
+    result, folder = cell(Collector.PERF_STAT, {"stdout": BENCH, "perf_stat": PERF_STAT})
+    files = result.files | {"perf_stat": "perf\0stat.txt"}
+    (warning,) = read_cells([(result.model_copy(update={"files": files}), folder)]).warnings
+    assert "no file has such a name" in warning
 
 
 def test_bad_cells_are_warnings_and_the_rest_stays(cell):

@@ -3,8 +3,8 @@
 It reads no perf.data; how a cell went is in its CellResult already.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,7 +21,7 @@ from hakprof.parse.perf_stat import read_perf_stat
 from hakprof.parse.routes import read_routes
 from hakprof.parse.strace import read_strace
 from hakprof.parse.syscall_names import Clock
-from hakprof.parse.text import read_text
+from hakprof.parse.text import left_out, read_text
 
 RUN_UNIT = "run"  # ops_unit of a program that prints no benchmark line: one operation is one run of it
 _CLOCKS: dict[str, Clock] = {"strace_system": "system", "strace_wall": "wall"}
@@ -96,7 +96,7 @@ class _Context:
             # A stored name is data: it must not lead out of the cell's folder.
             parsed = reader(self.folder / Path(name).name)
         except HakprofError as error:
-            self.warn(f"{error.message}; left out")
+            self.warn(left_out(error))
             return None
         for warning in parsed.warnings:
             self.warn(warning)
@@ -111,11 +111,33 @@ class _Context:
         return frame.with_columns(key).select(schema.keys()).cast(pl.Schema(schema))
 
 
-def read_cells(cells: Iterable[tuple[CellResult, Path]]) -> CellFrames:
-    """All frames of a run's cells, each given with its folder."""
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """The benchmark line in a program's output, if it has one."""
+
+    line: BenchLine | None
+    warnings: tuple[str, ...] = ()
+
+
+def _read_output(path: Path) -> _Output:
+    return _Output(parse_bench(read_text(path, remedy="collect the cell again"), source=str(path)))
+
+
+def read_cells(cells: Iterable[tuple[CellResult, Path]], *, must_print: Collection[str] = ()) -> CellFrames:
+    """All frames of a run's cells, each given with its folder.
+
+    A workload prints its benchmark line in every cell or in none. Where another cell of it has one, and for the
+    workloads of ``must_print`` in any case, a cell without is left out: runs and operations are no one unit.
+    """
     into = _Collected()
-    for result, folder in sorted(cells, key=lambda pair: pair[0].cell.id):
-        _read_cell(result, folder, into)
+    contexts = [_Context(*pair, None, into) for pair in sorted(cells, key=lambda pair: pair[0].cell.id)]
+    outputs = [context.read("stdout", _read_output, collector=context.result.cell.collector) for context in contexts]
+    told = zip(contexts, outputs, strict=True)
+    printing = {context.result.cell.workload for context, output in told if output and output.line} | set(must_print)
+    for context, output in zip(contexts, outputs, strict=True):
+        _read_cell(context, output, printing)
+    # The outputs were read first; sorting is stable, so that each cell's warnings stay in their order.
+    into.warnings.sort(key=lambda text: text.split(": ", 1)[0])
     return CellFrames(
         bench=pl.DataFrame(into.bench, schema=frames.BENCH),
         counters=_concat(into.counters, frames.COUNTERS),
@@ -132,11 +154,11 @@ def _concat(parts: list[pl.DataFrame], schema: frames.Schema) -> pl.DataFrame:
     return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
 
 
-def _read_cell(result: CellResult, folder: Path, into: _Collected) -> None:
-    row = _bench_row(_Context(result, folder, None, into))
+def _read_cell(context: _Context, output: _Output | None, printing: Collection[str]) -> None:
+    row = _bench_row(context, output, printing)
     if row is not None:
-        into.bench.append(row)
-    context = _Context(result, folder, row["ops"] if row else None, into)
+        context.into.bench.append(row)
+    context = replace(context, ops=row["ops"] if row else None)
     for reader in (_perf_stat, _strace, _counters, _callgrind, _routes):
         reader(context)
 
@@ -153,25 +175,15 @@ def _key(result: CellResult) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """The benchmark line in a program's output, if it has one."""
-
-    line: BenchLine | None
-    warnings: tuple[str, ...] = ()
-
-
-def _read_output(path: Path) -> _Output:
-    return _Output(parse_bench(read_text(path, remedy="collect the cell again"), source=str(path)))
-
-
-def _bench_row(context: _Context) -> dict[str, Any] | None:
+def _bench_row(context: _Context, output: _Output | None, printing: Collection[str]) -> dict[str, Any] | None:
     """The cell's row of BENCH; None if it has no throughput: the tool failed, or the program did and told nothing."""
     result = context.result
-    output = context.read("stdout", _read_output, collector=result.cell.collector)
     if output is None or (output.line is None and result.status is not CellStatus.OK):
         return None
     line = output.line
+    if line is None and result.cell.workload in printing:
+        context.warn("printed no benchmark line; left out — remedy: run the program by itself and look at its output")
+        return None
     told = _told(line) if line else _whole_run(result)
     outside = {"collector": result.cell.collector.value, "status": result.status.value, "wall_ns": result.wall_ns}
     row = _key(result) | outside | told

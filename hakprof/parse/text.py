@@ -1,11 +1,13 @@
 """What the parsers of text formats share: reading a file with a limit, and a frame that carries its warnings."""
 
+import stat
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import polars as pl
 
-from hakprof.errors import ParseError
+from hakprof.errors import HakprofError, ParseError
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 MAX_WARNINGS = 20
@@ -26,7 +28,7 @@ def read_text(path: Path, *, remedy: str) -> str:
         ParseError: the file is missing, unreadable or larger than :data:`MAX_TEXT_BYTES`.
     """
     try:
-        with path.open("rb") as file:
+        with open_stored(path, remedy=remedy) as file:
             raw = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise ParseError(f"cannot read {path}: {error.strerror or error}", remedy=remedy) from error
@@ -35,6 +37,28 @@ def read_text(path: Path, *, remedy: str) -> str:
             f"{path} is larger than {MAX_TEXT_BYTES >> 20} MiB, too much for this kind of text", remedy=remedy
         )
     return raw.decode("utf-8", errors="replace")
+
+
+def open_stored(path: Path, *, remedy: str) -> FileIO:
+    """Opens a stored file for reading, if it is one: opening a FIFO would wait for ever.
+
+    Raises:
+        ParseError: the file is missing or unreadable, no regular file, or its name holds a NUL.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ParseError(f"cannot read {path}: not a regular file", remedy=remedy)
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise ParseError(f"cannot read {path}: {error.strerror or error}", remedy=remedy) from error
+    except ValueError as error:
+        raise ParseError(f"cannot read {str(path)!r}: no file has such a name", remedy=remedy) from error
+
+
+def left_out(error: HakprofError) -> str:
+    """What a report says of a file that could not be used: the fault and what mends it."""
+    return f"{error.message}; left out" + (f" — remedy: {error.remedy}" if error.remedy else "")
 
 
 def excerpt(line: str, *, width: int = 80) -> str:

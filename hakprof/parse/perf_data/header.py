@@ -116,7 +116,7 @@ def read_header(stream: BinaryIO, path: Path) -> Header:
     if data_size == 0:
         warning = "perf record did not finish this file (data size 0): records were read up to the end"
         return Header(attrs, data_at, None, False, Notes(), (warning,))
-    notes, warnings = _read_features(stream, features, data_at + data_size)
+    notes, warnings = _read_features(stream, features, data_at + data_size, file_size)
     return Header(attrs, data_at, data_at + data_size, False, notes, warnings)
 
 
@@ -151,15 +151,18 @@ def _read_attrs(stream: BinaryIO, path: Path, attr_size: int, start: int, size: 
     return tuple(attrs)
 
 
-def _read_features(stream: BinaryIO, features: int, table_at: int) -> tuple[Notes, tuple[str, ...]]:
+def _read_features(stream: BinaryIO, features: int, table_at: int, file_size: int) -> tuple[Notes, tuple[str, ...]]:
     """The feature sections; their table follows the records, one (offset, size) for each bit that is set."""
     notes, warnings = Notes(), []
     bits = [bit for bit in range(256) if features >> bit & 1]
     table = _at(stream, table_at, 16 * len(bits))
     if len(table) < 16 * len(bits):
         return notes, ("the file ends before its feature sections: machine, command line and build ids are unknown",)
-    for index, bit in enumerate(bits):
-        start, size = struct.unpack_from("<2Q", table, 16 * index)
+    sections = [struct.unpack_from("<2Q", table, 16 * index) for index in range(len(bits))]
+    end = max((start + size for start, size in sections), default=0)
+    if end > file_size:
+        warnings.append(f"the file is {end - file_size} bytes shorter than its header says: its last notes are cut off")
+    for bit, (start, size) in zip(bits, sections, strict=True):
         try:
             notes.read_feature(bit, _at(stream, start, min(size, _MAX_TABLE_BYTES)))
         except (struct.error, IndexError):

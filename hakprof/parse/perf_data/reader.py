@@ -12,6 +12,7 @@ from hakprof.parse.perf_data.place import place_samples
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.profile import PerfProfile
 from hakprof.parse.perf_data.scan import Boundaries, Scan
+from hakprof.parse.text import open_stored
 
 _RECORD_AGAIN = "record again: `perf record -g -o perf.data -- PROGRAM`"
 
@@ -23,7 +24,7 @@ def read_perf_data(path: Path) -> PerfProfile:
     A recording that is cut off or damaged in the middle gives what stands before that, ``truncated`` and a warning.
     """
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open_stored(path, remedy=_RECORD_AGAIN) as stream:
             header = read_header(stream, path)
             scan = Scan(header, {})
             scan.run(stream)

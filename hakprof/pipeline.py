@@ -1,14 +1,15 @@
 """The stages in their order: a stored run → frames → analysis → report. No analysis happens here."""
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hakprof.analysis.bundle import analyse
-from hakprof.analysis.compare import compare_runs
+from hakprof.analysis.compare import Comparison, compare_runs
 from hakprof.analysis.inputs import RunData
-from hakprof.errors import StoreError
+from hakprof.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_WORSE, StoreError
 from hakprof.parse.cells import read_cells
 from hakprof.project import parse_project
 from hakprof.recordings import read_recordings
@@ -22,6 +23,7 @@ from hakprof.store import open_run
 __all__ = [
     "build_report",
     "compare_runs",
+    "diff_status",
     "load_run",
     "render_diff",
     "render_report",
@@ -94,16 +96,31 @@ def write_report(run: RunData, folder: Path, *, document: Path | None = None) ->
     report = assemble_report(run, analysis, charts=charts)
     texts = {document: render_markdown(report), folder / "report.json": to_json(report) + "\n"}
     texts |= {folder / chart.file: svg for chart, svg in drawn}
+    folder_is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            path.write_text(text, encoding="utf-8")
+        _write_all(texts)
     except OSError as error:
+        if folder_is_new:
+            shutil.rmtree(folder, ignore_errors=True)
         raise StoreError(
-            f"{error.filename or folder}: cannot be written: {error.strerror}",
-            remedy="name a writable folder with -o, or make room",
+            f"{folder}: the report cannot be written: {error.strerror}",
+            remedy="name a writable folder with -o, or make room; an earlier report there is as it was",
         ) from error
     return list(texts)
+
+
+def _write_all(texts: Mapping[Path, str]) -> None:
+    """All files or none: each is written whole beside its place before any takes it."""
+    partial = {path: path.with_name(f".{path.name}.part") for path in texts}
+    try:
+        for path, text in texts.items():
+            partial[path].write_text(text, encoding="utf-8")
+        for path, written in partial.items():
+            written.replace(path)
+    finally:
+        for written in partial.values():
+            written.unlink(missing_ok=True)
 
 
 def _link(document: Path, target: Path) -> str:
@@ -111,9 +128,18 @@ def _link(document: Path, target: Path) -> str:
     return Path(os.path.relpath(target, document.parent)).as_posix()
 
 
-def render_diff(before: RunData, after: RunData, *, format: str = "markdown") -> str:
-    """The comparison of two runs as ``markdown`` or ``json`` text."""
-    diff = assemble_diff(before, after, compare_runs(before, after))
+def diff_status(comparison: Comparison, *, gate: bool) -> int:
+    """Exit status of a comparison: nothing could be judged; shown to be worse, where that is asked; fine."""
+    if not comparison.is_judged:
+        return EXIT_NOT_MEASURED
+    return EXIT_WORSE if gate and comparison.is_worse else EXIT_OK
+
+
+def render_diff(
+    before: RunData, after: RunData, comparison: Comparison | None = None, *, format: str = "markdown"
+) -> str:
+    """The comparison of two runs, made here unless it is given, as ``markdown`` or ``json`` text."""
+    diff = assemble_diff(before, after, comparison if comparison is not None else compare_runs(before, after))
     return to_json(diff) if format == "json" else render_diff_markdown(diff)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import HOST, PROJECT, RunBuilder, healthy
 
+from hakprof import pipeline
 from hakprof.analysis.compare import Change, Comparison, compare_runs
 from hakprof.analysis.inputs import RunData
 from hakprof.report.build import assemble_diff
@@ -38,7 +39,7 @@ def test_a_run_equals_itself() -> None:
     assert_no_difference(compare_runs(run, run))
     text = document(run, run)
     assert "Host, tools, builds, environment and arguments are the same." in text
-    assert "0 of 4 rows are better, 0 worse, and on 4 no difference is shown" in text
+    assert "Both sides are the same run: nothing can differ." in text
 
 
 @given(mops, layers)
@@ -70,7 +71,7 @@ def test_back_mirrors_forth(a: list[float], b: list[float], one: dict[str, int],
 
 def test_faster_is_better_and_slower_worse() -> None:
     comparison = compare_runs(healthy().build(), healthy(scale=1.2).build())
-    assert comparison.counts == {Change.BETTER: 4, Change.WORSE: 0, Change.NONE: 0}
+    assert comparison.counts == {Change.BETTER: 4, Change.WORSE: 0, Change.NONE: 0, Change.OTHER_WORK: 0}
     assert comparison.subject_ratio == pytest.approx(1.2)
     assert comparison.peer_ratio == pytest.approx(1.0)
     assert compare_runs(healthy(scale=1.2).build(), healthy().build()).counts[Change.WORSE] == 4
@@ -166,7 +167,8 @@ def test_drift_of_the_host_is_said() -> None:
 
 def test_the_same_sources_are_said_to_be_the_same() -> None:
     run = healthy().build()
-    assert "Both sides measured the same sources" in document(run, run)
+    again = replace(run, manifest=run.manifest.model_copy(update={"created_utc": "2025-01-02T00:00:00.000Z"}))
+    assert "Both sides measured the same sources" in document(run, again)
     builds = tuple(build.model_copy(update={"sources_sha256": "7" * 64}) for build in run.manifest.builds)
     other = replace(run, manifest=run.manifest.model_copy(update={"builds": builds}))
     assert "same sources" not in document(run, other)
@@ -176,3 +178,24 @@ def test_json() -> None:
     run = healthy().build()
     data = json.loads(to_json(assemble_diff(run, run, compare_runs(run, run))))
     assert data["comparison"]["subject_ratio"] == pytest.approx(1.0)
+
+
+def test_rows_that_did_other_work_are_not_judged() -> None:
+    run = healthy().build()
+    other = healthy(scale=2.0)
+    other.project_text = other.project_text.replace('args = ["--ops", "', 'args = ["--ops", "9')
+    assert other.project_text != RunBuilder().project_text
+
+    comparison = compare_runs(run, other.build())
+
+    assert not comparison.is_judged
+    assert {row.change for row in comparison.throughput if row.is_subject} == {Change.OTHER_WORK}
+    assert "no row can be judged" in document(run, other.build())
+
+
+def test_exit_status_of_a_comparison() -> None:
+    run, slower = healthy().build(), healthy(scale=0.5).build()
+    assert pipeline.diff_status(compare_runs(run, slower), gate=False) == 0
+    assert pipeline.diff_status(compare_runs(run, slower), gate=True) == 1
+    assert pipeline.diff_status(compare_runs(slower, run), gate=True) == 0
+    assert pipeline.diff_status(compare_runs(run, RunBuilder().build()), gate=True) == 3

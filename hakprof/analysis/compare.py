@@ -39,13 +39,14 @@ class Change(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     NONE = "no difference shown"
+    OTHER_WORK = "not comparable"  # the two sides were given different arguments
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Something other than the allocator's code that differs, and may explain the rest."""
 
-    kind: str  # "host", "build", "environment", "workload", "trust"
+    kind: str  # "host", "run", "build", "environment", "workload", "trust"
     what: str
     before: str
     after: str
@@ -104,6 +105,7 @@ class MemoryChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
+    same_run: bool
     same_sources: bool | None  # of the release build; None where they are not known
     differences: tuple[Difference, ...]
     throughput: tuple[ThroughputChange, ...]
@@ -120,6 +122,17 @@ class Comparison:
         own = [row.change for row in self.throughput if row.is_subject]
         return {change: own.count(change) for change in Change}
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether any throughput row of the subject did the same work on both sides."""
+        return any(row.is_subject and row.change is not Change.OTHER_WORK for row in self.throughput)
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether a row of the subject is shown to be worse."""
+        rows = [row.change for row in self.throughput if row.is_subject] + [row.change for row in self.memory]
+        return Change.WORSE in rows
+
 
 def compare_runs(before: RunData, after: RunData) -> Comparison:
     """Everything that moved from ``before`` to ``after``."""
@@ -128,6 +141,7 @@ def compare_runs(before: RunData, after: RunData) -> Comparison:
     syscalls, lone_calls = _syscalls(old, new, before.subject, after.subject)
     layers, lone_layers = _layers(old, new)
     return Comparison(
+        same_run=before.manifest == after.manifest and throughput_values(before) == throughput_values(after),
         same_sources=_same_sources(before, after),
         differences=tuple(_differences(before, old, after, new)),
         throughput=rows,
@@ -151,7 +165,16 @@ def _same_sources(before: RunData, after: RunData) -> bool | None:
     return sides[0] == sides[1]
 
 
-def _graded(ratio: Estimate, p_value: float, *, more_is_better: bool) -> Change:
+def arguments(run: RunData, workload: str) -> str:
+    """What the program of a workload was given in the plain runs."""
+    told = run.project.workloads[workload]
+    args = told.quick_args if run.manifest.quick and told.quick_args is not None else told.args
+    return " ".join(args)
+
+
+def _graded(ratio: Estimate, p_value: float, *, more_is_better: bool, same_work: bool) -> Change:
+    if not same_work:
+        return Change.OTHER_WORK
     if not differs(ratio, p_value):
         return Change.NONE
     return Change.BETTER if (ratio.value > 1) == more_is_better else Change.WORSE
@@ -173,7 +196,12 @@ def _throughput(before: RunData, after: RunData) -> tuple[tuple[ThroughputChange
                 median_interval(news[key]),
                 ratio,
                 p_value,
-                _graded(ratio, p_value, more_is_better=True),
+                _graded(
+                    ratio,
+                    p_value,
+                    more_is_better=True,
+                    same_work=arguments(before, workload) == arguments(after, workload),
+                ),
             )
         )
     lone = [f"throughput of {', '.join(key)}: only {side}" for key, side in _lone(olds, news)]
@@ -269,7 +297,12 @@ def _memory(before: RunData, after: RunData) -> tuple[MemoryChange, ...]:
                 median_interval(olds[key]),
                 median_interval(news[key]),
                 ratio,
-                _graded(ratio, p_value, more_is_better=False),
+                _graded(
+                    ratio,
+                    p_value,
+                    more_is_better=False,
+                    same_work=arguments(before, key[0]) == arguments(after, key[0]),
+                ),
             )
         )
     return tuple(rows)
@@ -295,6 +328,7 @@ def _surroundings(run: RunData) -> dict[tuple[str, str], str]:
         ("host", "C library"): host.libc,
         ("host", "transparent huge pages"): host.transparent_hugepages or "unknown",
         ("workload", "quick runs"): "yes" if manifest.quick else "no",
+        ("run", "finished"): "yes" if manifest.finished_utc else "no",
     }
     facts |= {("host", f"tool {tool}"): version for tool, version in sorted(host.tools.items())}
     for build in manifest.builds:
@@ -307,9 +341,7 @@ def _surroundings(run: RunData) -> dict[tuple[str, str], str]:
             settings = " ".join(f"{key}={value}" for key, value in sorted(variant.environment.items()))
             facts["environment", f"variant {name}"] = settings
     for name in run.workloads:
-        workload = run.project.workloads[name]
-        args = workload.quick_args if manifest.quick and workload.quick_args is not None else workload.args
-        facts["workload", f"arguments of {name}"] = " ".join(args)
+        facts["workload", f"arguments of {name}"] = arguments(run, name)
     return facts
 
 

@@ -161,6 +161,10 @@ def diff_verdict(comparison: Comparison) -> str:
     total = sum(counts.values())
     if not total:
         return "The runs have no throughput row of the allocator in common, so nothing is compared."
+    if comparison.same_run:
+        return "Both sides are the same run: nothing can differ."
+    if counts[Change.OTHER_WORK] == total:
+        return "The workloads were given different arguments on the two sides, so no row can be judged."
     text = (
         f"{counts[Change.BETTER]} of {total} rows are better, {counts[Change.WORSE]} worse, and on"
         f" {counts[Change.NONE]} no difference is shown; geometric mean of the medians"
@@ -168,6 +172,8 @@ def diff_verdict(comparison: Comparison) -> str:
     )
     if max(min(row.before.n, row.after.n) for row in comparison.throughput) < LEAST_TO_DIFFER:
         text += " With fewer than four runs on a side, no difference can be shown at the 5 % level."
+    if counts[Change.OTHER_WORK]:
+        text += f" {counts[Change.OTHER_WORK]} cannot be judged: their workloads were given different arguments."
     if comparison.same_sources:
         text += " Both sides measured the same sources: what moved is noise or surroundings."
     if comparison.peer_ratio == comparison.peer_ratio:

@@ -106,6 +106,43 @@ def test_report_into_a_file_instead_of_a_folder(tmp_path: Path):
     assert_clear_error(run_hakprof("report", str(TRACE), "-o", "file", cwd=tmp_path), "file")
 
 
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one_whole(tmp_path: Path):
+    first = run_hakprof("report", str(TRACE), "-o", "out", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    # A file may grow to 20 KiB and no further: what a full disk does, without needing one.
+    limited = f"ulimit -f 20; exec {sys.executable} -m hakprof report {TRACE} -o out"
+    done = subprocess.run(
+        ["bash", "-c", limited],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+    assert_clear_error(done, "cannot be written")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_options_that_contradict_each_other(tmp_path: Path):
+    assert_clear_error(run_hakprof("report", str(TRACE), "-o", "out", "--format", "json", cwd=tmp_path), "-o")
+    assert_clear_error(run_hakprof("report", str(TRACE), "--document", "r.md", cwd=tmp_path), "-o")
+
+
+def test_closed_stdout_is_an_error_and_no_traceback(tmp_path: Path):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m hakprof report {TRACE} >&-"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert_clear_error(done, "stdout")
+
+
 def test_usage_errors_end_with_two(capsys: pytest.CaptureFixture[str]):
     assert main(["report", "--no-such-option"]) == 2
     assert main(["no-such-command"]) == 2

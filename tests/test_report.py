@@ -93,7 +93,7 @@ def test_ns_per_op_of_the_layers_sum_to_the_measured_time() -> None:
 def test_shares_carry_an_interval() -> None:
     for row in table_rows(section(document(healthy().build()), "3.")):
         if len(row) == 6 and row[0] not in ("Layer", "---", "**Sum**"):
-            assert re.fullmatch(r"<?\d+\.\d % ±\d+\.\d", row[3]), row
+            assert re.fullmatch(r"<?\d+\.\d % (±\d+\.\d|\(<?\d+\.\d–\d+\.\d\))", row[3]), row
 
 
 def test_syscall_share_stands_beside_the_share_of_the_run() -> None:
@@ -312,3 +312,11 @@ def test_rows_of_a_table_have_the_width_of_its_head() -> None:
             width = len(row) if not before.startswith("|") else width
             assert len(row) == width, line
             assert line.endswith("|"), line
+
+
+def test_a_backtick_in_a_name_opens_no_code_span() -> None:
+    hostile = "a`* (</text><script>alert(1)</script>|b"
+    text = markdown.prose(f"{hostile} and {hostile}; see `plain code`")
+    assert "<script>" not in text.replace("\\<", "")
+    assert "`" not in text.replace("\\`", "")
+    assert markdown.prose("run `hakprof collect --resume latest`") == "run `hakprof collect --resume latest`"

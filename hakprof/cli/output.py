@@ -2,6 +2,8 @@
 
 import sys
 
+from hakprof.errors import HakprofError
+
 
 def say(text: str) -> None:
     """One line to stderr: progress, warnings, errors."""
@@ -10,6 +12,10 @@ def say(text: str) -> None:
 
 def emit(text: str) -> None:
     """A whole document to stdout, UTF-8 whatever the locale says, with one newline at its end."""
+    if sys.stdout is None:  # started with stdout closed
+        raise HakprofError(
+            "stdout is closed, so the document has nowhere to go", remedy="redirect stdout to a file or a pipe"
+        )
     sys.stdout.flush()
     sys.stdout.buffer.write(text.rstrip("\n").encode("utf-8") + b"\n")
     sys.stdout.buffer.flush()

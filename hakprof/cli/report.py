@@ -9,6 +9,7 @@ from hakprof.cli.options import Format, FormatOption, ProjectOption, RunArgument
 from hakprof.cli.options import project_file as find_project
 from hakprof.cli.options import store_root as find_store
 from hakprof.cli.output import emit, say
+from hakprof.errors import HakprofError
 
 
 def report(
@@ -27,6 +28,10 @@ def report(
     """Write the report of a run to stdout, or with its charts into a folder."""
     from hakprof import pipeline
 
+    if output is not None and format is Format.JSON:
+        raise HakprofError("-o and --format json together", remedy="leave --format out: -o writes report.json too")
+    if document is not None and output is None:
+        raise HakprofError("--document without -o", remedy="name the folder of the charts with -o")
     folder = find_run(run, find_store(store, find_project(project)))
     data = pipeline.load_run(folder)
     for warning in data.warnings:

@@ -103,6 +103,7 @@ def _layer_notes(run: RunData) -> Iterator[str]:
     if events:
         yield f"Event: {', '.join(events)}, {run.study.frequency_hz} Hz; inlined functions count as their own layer."
         yield "ns/op is CPU time of one operation, from the plain runs: with several threads their times add up."
+        yield "The table over all workloads together weighs each by how long it was recorded."
     if run.unmatched_layers:
         yield f"Rules that matched nothing in this run: {', '.join(sorted(run.unmatched_layers))}."
 
@@ -123,7 +124,7 @@ def _limits(run: RunData) -> Iterator[Missing]:
             replaced = f"; replaced by {capability.replaced_by}" if capability.replaced_by else ""
             yield Missing(capability.name, f"{capability.detail}{replaced}", capability.remedy)
     for warning in run.warnings:
-        yield Missing("input", warning)
+        yield Missing("what was read", warning)
 
 
 def _missing(run: RunData, analysis: Analysis) -> Iterator[tuple[str, Missing]]:

@@ -8,6 +8,7 @@ from hakprof.analysis.bundle import Analysis
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.analysis.layers import ALL, LayerTable
+from hakprof.analysis.statistics import LEAST_FOR_INTERVAL
 from hakprof.analysis.throughput import ResultRow
 from hakprof.analysis.wording import configuration
 from hakprof.report.charts import LayerBar, ThroughputBar, ThroughputGroup, layer_chart, throughput_chart
@@ -21,7 +22,9 @@ def figures(run: RunData, analysis: Analysis) -> Iterator[tuple[Chart, str]]:
     if analysis.throughput.rows:
         title = "Throughput by workload and allocator"
         groups = [_throughput_group(run, workload, analysis.throughput.rows) for workload in run.workloads]
-        svg = throughput_chart([group for group in groups if group.bars], title=title, subtitle="median, 95 % interval")
+        has_interval = min(row.runs.n for row in analysis.throughput.rows) >= LEAST_FOR_INTERVAL
+        subtitle = "median, 95 % interval" if has_interval else "median; minimum and maximum of fewer than six runs"
+        svg = throughput_chart([group for group in groups if group.bars], title=title, subtitle=subtitle)
         yield Chart("throughput", title, "throughput.svg"), svg
     overall = next((t for t in analysis.layers if t.workload == ALL), analysis.layers[0] if analysis.layers else None)
     if overall is not None:

@@ -10,6 +10,7 @@ SMALLEST_SHOWN = 0.005  # of the samples; below it a layer is folded with its li
 LEAST_FOLDED = 2  # one small layer takes no more room than a row that stands for it
 MATRIX_SHOWN = 0.02  # on some workload
 MOST_CAUSES = 8
+SMALLER = "smaller layers"  # the row that stands for what is below MATRIX_SHOWN everywhere
 
 
 def layer_views(tables: Sequence[LayerTable]) -> tuple[LayerView, ...]:
@@ -69,4 +70,7 @@ def layer_matrix(tables: Sequence[LayerTable]) -> LayerMatrix | None:
     names = [name for name in largest if name == UNATTRIBUTED or largest[name] >= MATRIX_SHOWN]
     names.sort(key=lambda name: (name == UNATTRIBUTED, -largest[name], name))
     rows = [(name, tuple(table.share_of(name) for table in single)) for name in names]
+    small = sorted(largest.keys() - set(names))
+    if small:
+        rows.insert(len(rows) - (UNATTRIBUTED in names), (SMALLER, tuple(table.share_of(*small) for table in single)))
     return LayerMatrix(tuple(table.title for table in single), tuple(rows))

@@ -7,6 +7,7 @@ _SPECIAL = re.compile(r"([\\`*\[\]|~>])")
 _TAG = re.compile(r"<(?![\d ])")  # "<0.1 %" cannot open a tag and stays readable
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # inside a word it is no emphasis (CommonMark 6.2)
 _BLOCK_START = re.compile(r"^(#|[-+=](?=[\s-])|\d+(?=[.)]\s))")
+_OWN_CODE = re.compile(r"^[\w ./:@=,+*$%()\[\]{}\"'-]+$")
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -26,8 +27,8 @@ def escape(text: object) -> str:
 def prose(text: object) -> str:
     """A sentence of ours with names in it: its `code` stays code, everything else is escaped."""
     pieces = one_line(text).split("`")
-    if len(pieces) % 2 == 0:
-        return escape(text)
+    if len(pieces) % 2 == 0 or not all(_OWN_CODE.match(piece) for piece in pieces[1::2]):
+        return escape(text)  # a backtick that came with a name
     return "".join(code(piece) if index % 2 else _inner(piece) for index, piece in enumerate(pieces))
 
 

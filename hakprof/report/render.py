@@ -97,8 +97,12 @@ def _or_dash(formatter: Callable[[float], str]) -> Callable[[float | None], str]
 
 
 def share(value: Share) -> str:
-    """``12.3 % ±0.4`` with the larger half of a Wilson interval."""
-    return units.share_interval(value.value, value.low, value.high)
+    """``12.3 % ±0.4``; ``1.5 % (0.4–5.4)`` where the interval is too lopsided for one number (next to 0 and 100 %)."""
+    half = max(value.value - value.low, value.high - value.value)
+    if value.value - half >= 0 and value.value + half <= 1:
+        return units.share_interval(value.value, value.low, value.high)
+    low, high = (units.share(bound).removesuffix(" %") for bound in (value.low, value.high))
+    return f"{units.share(value.value)} ({low}–{high})"
 
 
 def ratio(value: Estimate | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from hakprof import __version__
-from hakprof.cli import collect, diff, doctor, pack, project, report, runs
+from hakprof.cli import collect, diff, doctor, export, pack, project, report, runs
 from hakprof.cli.output import say
 from hakprof.errors import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK, HakprofError
 
@@ -31,6 +31,7 @@ app.command(name="report")(report.report)
 app.command(name="diff")(diff.diff)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="runs")(runs.runs)
+app.command(name="export")(export.export)
 app.command(name="pack")(pack.pack)
 app.command(name="project")(project.project)
 

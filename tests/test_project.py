@@ -6,6 +6,7 @@ import pytest
 
 from hakprof.errors import ProjectError
 from hakprof.project import find_project_file, load_project, parse_project
+from hakprof.project.schema import cpu_list
 from hakprof.resources import default_project_file
 
 MINIMAL = """
@@ -51,6 +52,62 @@ def test_minimal_project():
         ),
         pytest.param(('name = "mine"', 'name = "../mine"'), "project.name", id="name-with-a-path"),
         pytest.param(("[project]", "[project"), "not valid TOML", id="not-toml"),
+        pytest.param(('"w"]', '"w"]\ndeep = ' + "[" * 5000), "nested too deeply", id="deep"),
+        pytest.param(('"w"]', '"w"]\nrepetitions = ' + "9" * 5000), "not valid TOML", id="endless-number"),
+        pytest.param(('"w"]', '"w"]\nrepetitions = 0x' + "f" * 9000), "a very large number", id="endless-hex"),
+        pytest.param(
+            ("[project]", 'catalogues = ["gibc"]\n[project]'), "catalogues: there is no layer", id="catalogue"
+        ),
+        pytest.param(('["w"]', '["w", "w"]'), "studies.s.workloads: 'w' is named twice", id="workload-twice"),
+        pytest.param(
+            ('"w"]', '"w"]\nvariants = ["default", "default"]'), "studies.s.variants: 'default' is", id="variant-twice"
+        ),
+        pytest.param(
+            ('"w"]', '"w"]\npeers = ["p", "p"]\n[peers.p]'), "studies.s.peers: 'p' is named twice", id="peer-twice"
+        ),
+        pytest.param(
+            ('"w"]', '"w"]\ncollectors = ["strace", "strace"]'),
+            "studies.s.collectors: 'strace' is named twice",
+            id="collector-twice",
+        ),
+        pytest.param(
+            ('"w"]', '"w"]\n[peers.mine]'), "peers.mine: this is the name of the allocator", id="peer-is-subject"
+        ),
+        pytest.param(('"./w"', '"./w\\u0000"'), "workloads.w.program: a NUL byte", id="nul-in-program"),
+        pytest.param(('"./w"', '""'), "workloads.w.program", id="empty-program"),
+        pytest.param(('"./w"', '"./w"\nargs = ["a", "\\u0000"]'), "workloads.w.args.1: a NUL byte", id="nul-in-args"),
+        pytest.param(
+            ("[variants.default]", '[variants.default]\nenvironment = { A = "\\u0000" }'),
+            "variants.default.environment.A: a NUL byte",
+            id="nul-in-environment",
+        ),
+        pytest.param(
+            ("[variants.default]", '[variants.default]\nenvironment = { "A=B" = "1" }'),
+            "variants.default.environment.A=B",
+            id="equals-sign-in-environment",
+        ),
+        pytest.param(
+            ("[variants.default]", '[variants.default]\nenvironment = { "" = "1" }'),
+            "the name of an environment variable",
+            id="nameless-environment",
+        ),
+        pytest.param(
+            ('"w"]', '"w"]\n[builds.release]\nsource = "."\ncommand = []'),
+            "builds.release.command: the",
+            id="no-command",
+        ),
+        pytest.param(
+            ('"w"]', '"w"]\n[builds.release]\nsource = "."\ncommand = ["a\\u0000"]'),
+            "builds.release.command.0: a NUL byte",
+            id="nul-in-command",
+        ),
+        pytest.param(('"w"]', '"w"]\npin_cpus = "a-b"'), "studies.s.pin_cpus: not a CPU list", id="pin-text"),
+        pytest.param(('"w"]', '"w"]\npin_cpus = "3-1"'), "studies.s.pin_cpus: '3-1' is no range", id="pin-backwards"),
+        pytest.param(('"w"]', '"w"]\npin_cpus = "0-999999999"'), "studies.s.pin_cpus: not a CPU", id="pin-endless"),
+        pytest.param(('"w"]', '"w"]\ntemplate = "other"'), "studies.s.template", id="template"),
+        pytest.param(
+            ('"w"]', '"w"]\n[[layers]]\nlayer = "unattributed"\nfiles = ["x"]'), "layers.0.layer: 'unattr", id="layer"
+        ),
     ],
 )
 def test_error_names_file_key_and_remedy(edit: tuple[str, str], told: str):
@@ -88,3 +145,23 @@ def test_nearest_project_file_wins_and_bundled_is_last(tmp_path: Path):
 def test_layer_rule_without_a_criterion_is_refused():
     with pytest.raises(ProjectError, match="at least one of functions, files, dsos, entries"):
         parse_project(MINIMAL + '[[layers]]\nlayer = "x"\n', source="t.toml")
+
+
+def test_what_concerns_several_keys_is_told_without_a_place_of_ours():
+    with pytest.raises(ProjectError) as raised:
+        parse_project(MINIMAL.replace('workloads = ["w"]', 'workloads = ["v"]'), source="t.toml")
+    assert "\n  studies.s.workloads: 'v' is not defined" in raised.value.message
+
+
+def test_a_wrong_value_is_cut_and_harmless_to_a_terminal():
+    text = MINIMAL.replace('"w"]', '"w"]\ntemplate = "' + "x" * 5000 + '"\n"\\u001b[31m' + "y" * 5000 + '" = 1')
+    with pytest.raises(ProjectError) as raised:
+        parse_project(text, source="t.toml")
+    assert "x" * 60 in raised.value.message
+    assert all(len(line) < 250 for line in raised.value.message.splitlines())
+    assert "\x1b" not in raised.value.message
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("0", {0}), ("0-3", {0, 1, 2, 3}), ("0-6:3,9", {0, 3, 6, 9}), ("1,1", {1})])
+def test_cpu_lists_are_read_as_taskset_reads_them(text: str, cpus: set[int]):
+    assert cpu_list(text) == cpus

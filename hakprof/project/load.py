@@ -11,6 +11,7 @@ from hakprof.resources import default_project_file
 
 FILE_NAME = "hakprof.toml"
 _MOST_PROBLEMS = 8
+_SHOWN_LETTERS = 80
 
 
 def find_project_file(start: Path) -> Path:
@@ -42,6 +43,13 @@ def parse_project(text: str, *, source: str) -> Project:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProjectError(f"{source}: not valid TOML: {error}", remedy="correct the line that is named") from error
+    except RecursionError as error:
+        raise ProjectError(
+            f"{source}: lists or tables are nested too deeply",
+            remedy="no key of hakprof.toml needs more than four levels",
+        ) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ProjectError(f"{source}: not valid TOML: {error}", remedy="correct the number") from error
     try:
         return Project.model_validate(data)
     except ValidationError as error:
@@ -56,15 +64,29 @@ def _problem_lines(error: ValidationError) -> list[str]:
     problems = error.errors(include_url=False, include_context=False)
     lines = []
     for problem in problems[:_MOST_PROBLEMS]:
-        key = ".".join(str(part) for part in problem["loc"]) or "(file)"
         what = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             what = "unknown key"
         elif problem["type"] == "missing":
             what = "this key is required"
-        value = problem.get("input")
-        shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-        lines.append(f"{key}: {what}{shown}")
+        key = _cut(".".join(str(part) for part in problem["loc"]))
+        # What concerns several keys is found by the whole project's validator, which names the key itself.
+        lines.append(f"{key}: {what}{_shown(problem.get('input'))}" if key else what)
     if len(problems) > _MOST_PROBLEMS:
         lines.append(f"… and {len(problems) - _MOST_PROBLEMS} more")
     return lines
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, str | int | float | bool):
+        return ""
+    try:
+        return f" (got {_cut(repr(value))})"
+    except ValueError:  # Python refuses to write out an integer of thousands of digits
+        return " (got a very large number)"
+
+
+def _cut(text: str) -> str:
+    """A text of the file's, short and without control characters, for a line of an error."""
+    plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: _SHOWN_LETTERS + 1])
+    return plain if len(plain) <= _SHOWN_LETTERS else plain[: _SHOWN_LETTERS - 1] + "…"

@@ -1,13 +1,84 @@
 """What hakprof.toml may say. Field descriptions are the reference that `hakprof` users read."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hakprof.model.run import Collector
+from hakprof.resources import catalogues_dir
+
+UNATTRIBUTED = "unattributed"  # the layer of samples that no rule claims: not to be had by a rule
+_Str = TypeVar("_Str", bound=str)
+_MOST_CPUS = 1 << 16
+_CPU_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5})(?::([0-9]{1,5}))?)?")
+
+
+def cpu_list(text: str) -> frozenset[int]:
+    """The CPUs of a list as taskset takes it ("0", "0-3", "0-6:2,9"). ValueError for anything else."""
+    cpus: set[int] = set()
+    for part in text.split(","):
+        found = _CPU_RANGE.fullmatch(part)
+        if found is None:
+            raise ValueError("not a CPU list such as 0 or 0-3 or 0,2")
+        first, last, step = int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
+        if last < first or step == 0 or last >= _MOST_CPUS:
+            raise ValueError(f"{part!r} is no range of CPUs")
+        cpus.update(range(first, last + 1, step))
+    return frozenset(cpus)
+
+
+def _is_cpu_list(text: str) -> str:
+    cpu_list(text)
+    return text
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL byte cannot be given to a program")
+    return text
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        raise ValueError("the name of an environment variable has a character and no '='")
+    return name
+
+
+def _program_first(command: tuple[str, ...]) -> tuple[str, ...]:
+    if not command or not command[0]:
+        raise ValueError("the first of the list is the program; it is missing")
+    return command
+
+
+def _distinct(names: tuple[_Str, ...]) -> tuple[_Str, ...]:
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise ValueError(f"{str(twice)!r} is named twice")
+    return names
+
+
+def _shipped_catalogues(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = sorted(path.stem for path in catalogues_dir().glob("*.toml"))
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise ValueError(f"there is no layer catalogue {unknown!r}; known: {', '.join(known)}")
+    return names
+
+
+def _free_layer(name: str) -> str:
+    if name == UNATTRIBUTED:
+        raise ValueError(f"{name!r} is the layer of what no rule claims; choose another name")
+    return name
+
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+Text = Annotated[str, AfterValidator(_without_nul)]  # what reaches a program: argument, path, environment
+File = Annotated[Text, Field(min_length=1)]
+Arguments = tuple[Text, ...]
+Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
+Environment = dict[Annotated[Text, AfterValidator(_variable)], Text]
 
 
 class Table(BaseModel):
@@ -22,22 +93,22 @@ class Subject(Table):
     name: Name = Field(description="what is measured; also the allocator's name in every table")
     title: str = ""
     default_study: Name = "bottleneck"
-    library: str | None = Field(None, description="shared library below a build's out folder, for LD_PRELOAD")
+    library: File | None = Field(None, description="shared library below a build's out folder, for LD_PRELOAD")
 
 
 class Build(Table):
     """[builds.NAME]: how one flavour is made. Placeholders: {source} {out} {commit} {dirty} {sources} {switches}."""
 
-    source: str = Field(description="folder of the sources, relative to hakprof.toml")
-    command: tuple[str, ...] = Field(description="a list, never a shell line")
-    sources: tuple[str, ...] = Field(("**/*",), description="globs below source that decide whether a build is stale")
-    switches: tuple[str, ...] = ()
+    source: Text = Field(description="folder of the sources, relative to hakprof.toml")
+    command: Annotated[Arguments, AfterValidator(_program_first)] = Field(description="a list, never a shell line")
+    sources: Arguments = Field(("**/*",), description="globs below source that decide whether a build is stale")
+    switches: Arguments = ()
     flavour: Literal["release", "instrumented"] = "release"
     timeout_seconds: float = Field(600, gt=0)
-    counters_environment: dict[str, str] = Field(
+    counters_environment: Environment = Field(
         default_factory=dict, description="environment that makes a program write its counters as JSON to {file}"
     )
-    trace_environment: dict[str, str] = Field(
+    trace_environment: Environment = Field(
         default_factory=dict, description="environment that makes a program write its route trace to {file}"
     )
 
@@ -46,24 +117,24 @@ class Peer(Table):
     """[peers.NAME]: another allocator that serves the same workloads."""
 
     title: str = ""
-    library: str | None = Field(None, description="soname or path for LD_PRELOAD; absent: the system allocator")
-    package: str | None = Field(None, description="Debian package that brings the library")
+    library: File | None = Field(None, description="soname or path for LD_PRELOAD; absent: the system allocator")
+    package: Text | None = Field(None, description="Debian package that brings the library")
 
 
 class Workload(Table):
     """[workloads.NAME]: a program with arguments."""
 
     title: str
-    program: str = Field(description="below a build's out folder, or an absolute path, or a name on PATH")
-    direct: str | None = Field(
+    program: File = Field(description="below a build's out folder, or an absolute path, or a name on PATH")
+    direct: File | None = Field(
         None, description="the same program with the allocator linked in (variant link = 'direct')"
     )
-    args: tuple[str, ...] = ()
-    quick_args: tuple[str, ...] | None = Field(None, description="arguments under --quick")
-    short_args: tuple[str, ...] | None = Field(
+    args: Arguments = ()
+    quick_args: Arguments | None = Field(None, description="arguments under --quick")
+    short_args: Arguments | None = Field(
         None, description="arguments under tools that slow a program down fifty times (callgrind, route trace)"
     )
-    record_args: tuple[str, ...] | None = Field(
+    record_args: Arguments | None = Field(
         None, description="arguments under perf record, where a longer run gives narrower intervals"
     )
     region: bool = Field(
@@ -79,7 +150,7 @@ class Variant(Table):
     """[variants.NAME]: what differs from the default."""
 
     title: str = ""
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     link: Literal["preload", "direct"] = "preload"
     build: Name | None = Field(None, description="another build than the study's release build")
 
@@ -91,7 +162,7 @@ class LayerRule(Table):
     objects; ``dsos`` alone takes whatever of those objects no other rule names.
     """
 
-    layer: Name
+    layer: Annotated[Name, AfterValidator(_free_layer)]
     title: str = ""
     functions: tuple[str, ...] = Field((), description="names or globs, compared without clone suffixes")
     files: tuple[str, ...] = Field((), description="globs on the source file's path")
@@ -109,18 +180,20 @@ class Study(Table):
     """[studies.NAME]: a selection of cells and the report that is made of them."""
 
     title: str = ""
-    template: Name = "bottleneck"
+    template: Literal["bottleneck"] = "bottleneck"
     release: Name = Field("release", description="build that throughput, perf and strace measure")
     instrumented: Name | None = Field("instrumented", description="build that the counters come from")
-    workloads: tuple[Name, ...] = Field(min_length=1)
-    variants: tuple[Name, ...] = ("default",)
-    peers: tuple[Name, ...] = ()
-    collectors: tuple[Collector, ...] = Field(tuple(Collector)[:5], min_length=1)
+    workloads: Names = Field(min_length=1)
+    variants: Names = ("default",)
+    peers: Names = ()
+    collectors: Annotated[tuple[Collector, ...], AfterValidator(_distinct)] = Field(tuple(Collector)[:5], min_length=1)
     repetitions: int = Field(7, ge=1, le=1000, description="throughput runs of each cell")
     quick_repetitions: int = Field(3, ge=1, le=1000)
     frequency_hz: int = Field(999, ge=1, le=20000, description="perf record's sampling rate")
     record_peers: bool = Field(False, description="perf record the peers too")
-    pin_cpus: str | None = Field(None, description="CPU list for single-threaded cells, as taskset takes it")
+    pin_cpus: Annotated[str, AfterValidator(_is_cpu_list)] | None = Field(
+        None, description="CPU list for single-threaded cells, as taskset takes it"
+    )
 
 
 class Project(Table):
@@ -131,7 +204,7 @@ class Project(Table):
     workloads: dict[Name, Workload]
     variants: dict[Name, Variant] = Field(default_factory=lambda: {"default": Variant()})
     peers: dict[Name, Peer] = Field(default_factory=dict)
-    catalogues: tuple[Name, ...] = Field(
+    catalogues: Annotated[tuple[Name, ...], AfterValidator(_shipped_catalogues)] = Field(
         ("hakmem", "benchmark", "glibc", "mimalloc", "jemalloc", "tcmalloc", "libc", "kernel"),
         description="bundled layer catalogues, first match wins; [[layers]] come before them",
     )
@@ -142,6 +215,8 @@ class Project(Table):
     def _names_resolve(self) -> Self:
         if "default" not in self.variants:
             raise ValueError("variants.default is missing: it is what the other variants differ from")
+        if self.project.name in self.peers:
+            raise ValueError(f"peers.{self.project.name}: this is the name of the allocator under test, see [project]")
         for variant_name, variant in self.variants.items():
             if variant.build is not None:
                 self._known(f"variants.{variant_name}.build", (variant.build,), self.builds)

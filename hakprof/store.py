@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,13 +23,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from hakprof.errors import StoreError
+from hakprof.errors import ProjectError, StoreError
 from hakprof.model.run import Cell, CellResult, Manifest
+from hakprof.project.load import parse_project
 
 MANIFEST = "manifest.json"
 CELL_FILE = "cell.json"
 SCHEMA_VERSION = 1
 _TEMPORARY = ".tmp-"
+_BROKEN_REMEDY = "restore it from a backup, or delete the run's folder and collect again"
 
 
 class RunStore:
@@ -38,6 +41,7 @@ class RunStore:
         self.path = path
         self.manifest = manifest
         self.warnings: list[str] = []
+        self.resume_command = f"hakprof collect --resume {shlex.quote(str(path))}"  # what remedies tell to call
 
     @property
     def raw_dir(self) -> Path:
@@ -64,22 +68,19 @@ class RunStore:
 
     def results(self) -> tuple[CellResult, ...]:
         """Every finished cell, sorted by id. One that cannot be read is left out and named in ``warnings``."""
-        if not self.raw_dir.is_dir():
+        try:
+            folders = sorted(self.raw_dir.iterdir()) if self.raw_dir.is_dir() else []
+        except OSError as error:
+            self._warn(f"raw: {_first_line(error)}; no cell can be read")
             return ()
-        found = []
-        for folder in sorted(self.raw_dir.iterdir()):
-            if folder.name.startswith(_TEMPORARY) or not folder.is_dir():
-                continue
-            result = self._read_cell(folder)
-            if result is not None:
-                found.append(result)
-        return tuple(found)
+        cells = (self._read_cell(folder) for folder in folders if not folder.name.startswith(_TEMPORARY))
+        return tuple(result for result in cells if result is not None)
 
     def _read_cell(self, folder: Path) -> CellResult | None:
         path = folder / CELL_FILE
-        if not folder.is_dir():
-            return None
         try:
+            if not folder.is_dir():
+                return None
             result = CellResult.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             self._warn(f"{path.relative_to(self.path)}: {_first_line(error)}; the cell is left out")
@@ -101,7 +102,7 @@ class RunStore:
         """
         folder = self.raw_dir / f"{_TEMPORARY}{cell.id}"
         try:
-            with _writing(self.path):
+            with _writing(self.path, self.resume_command):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
                 yield folder
@@ -112,14 +113,14 @@ class RunStore:
         """Make the begun cell a finished one. Nothing is finished if this raises StoreError."""
         folder = self.raw_dir / f"{_TEMPORARY}{result.cell.id}"
         final = self.cell_dir(result.cell.id)
-        with _writing(self.path):
+        with _writing(self.path, self.resume_command):
             _write_json(folder / CELL_FILE, result)
             shutil.rmtree(final, ignore_errors=True)
             folder.rename(final)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest in one step."""
-        with _writing(self.path):
+        with _writing(self.path, self.resume_command):
             _write_json(self.path / MANIFEST, manifest)
         self.manifest = manifest
 
@@ -128,16 +129,21 @@ class RunStore:
         target = self.object_dir / build_id / source.name
         if target.exists():
             return
-        with _writing(self.path):
+        with _writing(self.path, self.resume_command):
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{_TEMPORARY}{target.name}")
-            shutil.copyfile(source, partial)
-            partial.replace(target)
+            try:
+                shutil.copyfile(source, partial)
+                partial.replace(target)
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                # The error of a copy names its source, which is not what the disk had no room for.
+                raise OSError(error.errno, error.strerror, str(target)) from error
 
     def write_file(self, relative: str, content: bytes) -> None:
         """Write a file of the run in one step."""
         target = self.path / relative
-        with _writing(self.path):
+        with _writing(self.path, self.resume_command):
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_bytes(target, content)
 
@@ -150,10 +156,13 @@ def create_run(root: Path, manifest: Manifest) -> RunStore:
     with _writing(root):
         (root / "runs").mkdir(parents=True, exist_ok=True)
         path = _fresh_folder(root / "runs", base)
-        (path / "raw").mkdir()
-        run = RunStore(path, manifest)
-        _write_json(path / MANIFEST, manifest)
-    return run
+        try:
+            (path / "raw").mkdir()
+            _write_json(path / MANIFEST, manifest)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+    return RunStore(path, manifest)
 
 
 def _fresh_folder(parent: Path, base: str) -> Path:
@@ -171,21 +180,55 @@ def open_run(path: Path) -> RunStore:
         text = file.read_bytes()
     except FileNotFoundError as error:
         what = "is no run directory: it has no manifest.json" if path.is_dir() else "no such run directory"
-        raise StoreError(f"{path}: {what}", remedy="`hakprof runs` lists the runs there are") from error
+        raise StoreError(f"{path}: {what}", remedy=f"`{_runs_command(path)}` lists the runs there are") from error
     except OSError as error:
         raise StoreError(f"{file}: cannot be read: {error.strerror}", remedy="make it readable for you") from error
     _refuse_newer(file, text)
     try:
-        return RunStore(path, Manifest.model_validate_json(text))
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         raise StoreError(
             f"{file}: not a valid manifest: {_first_line(error)}",
-            remedy="restore it from a backup, or delete the run's folder and collect again",
+            remedy=_BROKEN_REMEDY,
         ) from error
+    _refuse_contradictions(file, manifest)
+    return RunStore(path, manifest)
+
+
+def _refuse_contradictions(file: Path, manifest: Manifest) -> None:
+    """Every cell must be one that the project file in the same manifest can describe."""
+    try:
+        project = parse_project(manifest.project_file, source=f"{file}: project_file")
+    except ProjectError as error:
+        raise StoreError(error.message, remedy=_BROKEN_REMEDY) from error
+    if not manifest.cells:
+        raise StoreError(f"{file}: the run has no cells", remedy=_BROKEN_REMEDY)
+    if manifest.subject != project.project.name or manifest.study not in project.studies:
+        what = f"subject {manifest.subject[:80]!r} or study {manifest.study[:80]!r}"
+        raise StoreError(f"{file}: {what} is not in the run's own project_file", remedy=_BROKEN_REMEDY)
+    allocators = {project.project.name, *project.peers}
+    for number, cell in enumerate(manifest.cells):
+        for key, name, known in (
+            ("workload", cell.workload, project.workloads),
+            ("allocator", cell.allocator, allocators),
+            ("variant", cell.variant, project.variants),
+        ):
+            if name not in known:
+                raise StoreError(
+                    f"{file}: cells.{number}.{key}: {name[:80]!r} is not in the run's own project_file",
+                    remedy=_BROKEN_REMEDY,
+                )
+
+
+def _runs_command(path: Path) -> str:
+    """The call that lists the runs of the store that a path seems to lie in."""
+    is_in_store = path.parent.name == "runs"
+    return f"hakprof runs --store {shlex.quote(str(path.parent.parent))}" if is_in_store else "hakprof runs"
 
 
 def _refuse_newer(file: Path, text: bytes) -> None:
-    with contextlib.suppress(ValueError):
+    # What json cannot read (RecursionError: nested too deeply) is told by the manifest's own validation.
+    with contextlib.suppress(ValueError, RecursionError):
         document = json.loads(text)
         version = document.get("schema_version") if isinstance(document, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -196,11 +239,22 @@ def _refuse_newer(file: Path, text: bytes) -> None:
 
 
 def list_runs(root: Path) -> tuple[Path, ...]:
-    """Folders of the runs below ``root``, oldest first."""
+    """Folders of the runs below ``root``, oldest first, among them those that open_run will refuse."""
     folder = root / "runs"
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted((path for path in folder.iterdir() if (path / MANIFEST).is_file()), key=lambda p: p.name))
+    try:
+        if not folder.is_dir():
+            return ()
+        return tuple(sorted((path for path in folder.iterdir() if _may_be_run(path)), key=lambda p: p.name))
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read: {error.strerror}", remedy="make it readable for you") from error
+
+
+def _may_be_run(path: Path) -> bool:
+    """Whether there is a manifest; a folder that may not be looked into counts, so that it is seen to be unreadable."""
+    try:
+        return (path / MANIFEST).is_file()
+    except OSError:
+        return True
 
 
 def latest_run(root: Path, study: str | None = None, finished: bool | None = None) -> Path | None:
@@ -237,25 +291,32 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _writing(where: Path) -> Iterator[None]:
+def _writing(where: Path, resume_command: str | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StoreError(
             f"{error.filename or where}: cannot be written: {os.strerror(error.errno or errno.EIO)}",
-            remedy=_write_remedy(error.errno),
+            remedy=_write_remedy(error.errno, resume_command),
         ) from error
 
 
-def _write_remedy(number: int | None) -> str:
+def _write_remedy(number: int | None, resume_command: str | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            "free some space, then go on with `hakprof collect --resume latest`; "
-            "finished cells are kept (old runs below runs/ can be deleted)"
-        )
+        return full_disk_remedy(resume_command)
     if number in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "choose a folder that you may write to with --store"
     return "choose another folder with --store"
+
+
+def full_disk_remedy(resume_command: str | None) -> str:
+    """What to do when the disk is full; ``resume_command`` goes on with the run, if it has begun."""
+    if resume_command is None:
+        return "free some space (old runs below runs/ can be deleted), then run the command again"
+    return (
+        f"free some space (old runs below runs/ can be deleted), then go on with `{resume_command}`; "
+        "finished cells are kept"
+    )
 
 
 def _first_line(error: Exception) -> str:

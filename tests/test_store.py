@@ -23,6 +23,16 @@ HOST = Host(
     transparent_hugepages=None,
     tools={},
 )
+PROJECT = """
+[project]
+name = "demo"
+default_study = "bottleneck"
+[workloads.small]
+title = "small"
+program = "demo"
+[studies.bottleneck]
+workloads = ["small"]
+"""
 
 
 def manifest(**changes: object) -> Manifest:
@@ -40,7 +50,7 @@ def manifest(**changes: object) -> Manifest:
         "capabilities": (),
         "builds": (),
         "cells": tuple(cell(number) for number in range(3)),
-        "project_file": "",
+        "project_file": PROJECT,
     }
     return Manifest.model_validate(values | changes)
 
@@ -111,7 +121,9 @@ def test_the_rest_of_a_killed_cell_is_no_result_and_goes_with_the_next_try(tmp_p
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"cell": 3}', "\udcff"], ids=["empty", "cut", "list", "wrong", "bytes"]
+    "content",
+    ["", "{", "[]", '{"cell": 3}', "\udcff", "[" * 100_000],
+    ids=["empty", "cut", "list", "wrong", "bytes", "deep"],
 )
 def test_a_broken_cell_is_a_warning_and_is_run_again(tmp_path: Path, content: str) -> None:
     run = create_run(tmp_path, manifest())
@@ -126,6 +138,18 @@ def test_a_broken_cell_is_a_warning_and_is_run_again(tmp_path: Path, content: st
     assert not again.has(cell(0))
 
 
+@pytest.mark.parametrize("number", [-1, 1 << 63, 10**30])
+@pytest.mark.parametrize("key", ["wall_ns", "exit_code", "vm_hwm_bytes", "role_wall_ns"])
+def test_a_cell_with_a_number_that_no_table_holds_is_left_out(tmp_path: Path, key: str, number: int) -> None:
+    run = create_run(tmp_path, manifest())
+    store_cell(run, cell(0))
+    file = run.cell_dir(cell(0).id) / "cell.json"
+    value: object = {"strace_wall": number} if key == "role_wall_ns" else number
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    assert run.results() == ()
+    assert key in run.warnings[0]
+
+
 def test_a_cell_under_another_cells_name_is_left_out(tmp_path: Path) -> None:
     run = create_run(tmp_path, manifest())
     store_cell(run, cell(0))
@@ -136,7 +160,12 @@ def test_a_cell_under_another_cells_name_is_left_out(tmp_path: Path) -> None:
 
 def test_latest_run_by_study_and_state(tmp_path: Path) -> None:
     old = create_run(tmp_path, manifest(finished_utc="2026-01-02T03:05:00.000Z"))
-    other = create_run(tmp_path, manifest(created_utc="2026-01-03T00:00:00.000Z", study="other"))
+    other = create_run(
+        tmp_path,
+        manifest(
+            created_utc="2026-01-03T00:00:00.000Z", study="other", project_file=PROJECT.replace("bottleneck", "other")
+        ),
+    )
     assert latest_run(tmp_path) == other.path
     assert latest_run(tmp_path, study="bottleneck") == old.path
     assert latest_run(tmp_path, finished=True) == old.path
@@ -155,7 +184,50 @@ def test_a_run_with_a_broken_manifest_does_not_hide_the_others(tmp_path: Path) -
     assert raised.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"cells": ()}, "the run has no cells"),
+        ({"cells": (cell().model_copy(update={"workload": "big"}),)}, r"cells\.0\.workload: 'big' is not in"),
+        ({"cells": (cell().model_copy(update={"allocator": "else"}),)}, r"cells\.0\.allocator: 'else' is not in"),
+        ({"cells": (cell(), cell(1).model_copy(update={"variant": "v"}))}, r"cells\.1\.variant: 'v' is not in"),
+        ({"subject": "else"}, "subject 'else'"),
+        ({"study": "gone"}, "study 'gone'"),
+        ({"project_file": "[project"}, "project_file: not valid TOML"),
+    ],
+    ids=["no-cells", "workload", "allocator", "variant", "subject", "study", "project"],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    run = create_run(tmp_path, manifest(**changes))
+    with pytest.raises(StoreError, match=told) as raised:
+        open_run(run.path)
+    assert raised.value.remedy
+
+
+def test_a_manifest_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    run = create_run(tmp_path, manifest())
+    (run.path / "manifest.json").write_text('{"a":' * 100_000)
+    with pytest.raises(StoreError, match="not a valid manifest"):
+        open_run(run.path)
+
+
+def test_a_folder_that_may_not_be_looked_into_hides_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = create_run(tmp_path, manifest()), create_run(tmp_path, manifest())
+    is_file = Path.is_file
+
+    def guarded(path: Path) -> bool:
+        if path.parent == bad.path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    assert list_runs(tmp_path) == (good.path, bad.path)
+
+
 def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such run") as raised:
+        open_run(tmp_path / "my store" / "runs" / "gone")
+    assert f"`hakprof runs --store '{tmp_path}/my store'`" in (raised.value.remedy or "")
     with pytest.raises(StoreError, match="no such run directory"):
         open_run(tmp_path / "nothing")
     with pytest.raises(StoreError, match="no run directory: it has no manifest"):
@@ -221,6 +293,23 @@ def test_a_full_disk_keeps_what_is_finished(small_disk: Path) -> None:
     # And with space again, it goes on.
     store_cell(again, cell(1))
     assert len(again.results()) == 2
+
+
+def test_a_full_disk_names_the_copy_and_not_what_was_to_be_copied(small_disk: Path, tmp_path: Path) -> None:
+    source = tmp_path / "program"
+    source.write_bytes(b"x" * (1 << 20))
+    run = create_run(small_disk, manifest())
+    with pytest.raises(StoreError, match="No space left") as raised:
+        run.keep_object("abc", source)
+    assert raised.value.message.startswith(str(run.object_dir / "abc" / "program"))
+    assert list((run.object_dir / "abc").iterdir()) == []
+
+
+def test_a_run_that_cannot_be_begun_leaves_no_folder(small_disk: Path) -> None:
+    with pytest.raises(StoreError, match="No space left") as raised:
+        create_run(small_disk, manifest(command_line=("x" * (1 << 20),)))
+    assert "--resume" not in (raised.value.remedy or "")
+    assert list((small_disk / "runs").iterdir()) == []
 
 
 def test_a_read_only_store_is_read_and_not_written(small_disk: Path) -> None:

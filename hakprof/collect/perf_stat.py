@@ -50,7 +50,7 @@ def page_faults(path: Path) -> int | None:
             row = json.loads(line)
             if row.get("event") == "page-faults":
                 return int(float(row["counter-value"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return None
 

@@ -5,9 +5,11 @@ Stored as JSON by :mod:`hakprof.store`.
 
 import re
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]  # what a table's column of Int64 holds
 
 
 class Frozen(BaseModel):
@@ -43,7 +45,7 @@ class BinaryInfo(Frozen):
     path: str
     build_id: str | None = None
     build_string: dict[str, str] = Field(default_factory=dict)  # section .hakprof.build; empty if it has none
-    size_bytes: int = 0
+    size_bytes: Count = 0
 
 
 class BuildInfo(Frozen):
@@ -64,7 +66,7 @@ class Cell(Frozen):
     variant: str = "default"
     build: str = "release"  # "-" for peers
     collector: Collector
-    repetition: int = 0
+    repetition: Count = 0
 
     @property
     def id(self) -> str:
@@ -81,7 +83,7 @@ class CellResult(Frozen):
 
     cell: Cell
     status: CellStatus
-    exit_code: int | None = None
+    exit_code: Count | None = None
     signal: str | None = None  # "SIGSEGV"
     command: tuple[str, ...]  # as executed, with the tool in front
     program: tuple[str, ...]  # the program under test and its arguments alone
@@ -89,10 +91,10 @@ class CellResult(Frozen):
     binary: BinaryInfo | None = None
     preload: BinaryInfo | None = None
     started_utc: str
-    wall_ns: int
-    vm_hwm_bytes: int | None = None  # peak resident set, where the collector could see it
+    wall_ns: Count
+    vm_hwm_bytes: Count | None = None  # peak resident set, where the collector could see it
     files: dict[str, str] = Field(default_factory=dict)
-    role_wall_ns: dict[str, int] = Field(default_factory=dict)  # of the run that wrote a role, if not ``wall_ns``
+    role_wall_ns: dict[str, Count] = Field(default_factory=dict)  # of the run that wrote a role, if not ``wall_ns``
     output_tail: str = ""  # last output of the program, kept whole enough to act on a crash
     note: str = ""  # what hakprof had to do differently ("event cpu-clock instead of cycles")
 
@@ -113,8 +115,8 @@ class Host(Frozen):
     kernel: str
     machine: str
     cpu_model: str
-    cpus: int
-    memory_bytes: int
+    cpus: Count
+    memory_bytes: Count
     hypervisor: str | None
     libc: str
     transparent_hugepages: str | None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from runs import COMMIT, INSTRUMENTED, RELEASE, RunBuilder, healthy
+from runs import COMMIT, DIRECT, INSTRUMENTED, PROJECT, RELEASE, RunBuilder, healthy
 
 from hakprof.analysis.bundle import analyse
 from hakprof.analysis.inputs import RunData
@@ -18,14 +18,14 @@ def check(run: RunData, name: str) -> TrustCheck:
 
 def test_a_healthy_run_passes_every_check() -> None:
     assert {one.id: one.verdict for one in analyse(healthy().build()).trust} == dict.fromkeys(
-        ("T1", "T2", "T3", "T4", "T5", "T7", "T8", "C11", "C12"), Verdict.PASS
+        ("T1", "T2", "T3", "T4", "T4b", "T5", "T7", "T8", "C11", "C12"), Verdict.PASS
     )
 
 
 def test_an_empty_run_fails_nothing_and_claims_nothing() -> None:
     verdicts = {one.id: one.verdict for one in analyse(RunBuilder().build()).trust}
     assert Verdict.FAIL not in verdicts.values()
-    assert all(verdicts[name] == Verdict.UNKNOWN for name in ("T1", "T2", "T3", "T4", "T5", "T7", "T8"))
+    assert all(verdicts[name] == Verdict.UNKNOWN for name in ("T1", "T2", "T3", "T4", "T4b", "T5", "T7", "T8"))
 
 
 # ---- T1: the measured binary --------------------------------------------------------------------------------------
@@ -142,6 +142,41 @@ def test_t2_fails_when_no_sample_is_in_the_library() -> None:
     assert check(builder.build(), "T2").verdict == Verdict.FAIL
 
 
+def test_t2_expects_no_object_where_the_project_names_none() -> None:
+    """Samples in the program's own file are no evidence: the program is always there."""
+    builder = RunBuilder(project_text=PROJECT.replace('library = "lib/libdemo.so"\n', ""))
+    builder.recording({"benchmark": 900})
+    builder.results = [result.model_copy(update={"preload": None}) for result in builder.results]
+    found = check(builder.build(), "T2")
+    assert found.verdict == Verdict.UNKNOWN
+    assert all("the project names no library to expect" in row.detail for row in found.evidence)
+
+
+def test_t2_misses_a_library_that_was_not_preloaded() -> None:
+    builder = RunBuilder()
+    builder.cell(Collector.THROUGHPUT, malloc_object="/lib/libc.so.6")
+    builder.results = [result.model_copy(update={"preload": None}) for result in builder.results]
+    found = check(builder.build(), "T2")
+    assert found.verdict == Verdict.FAIL
+    assert "malloc of libc.so.6, expected libdemo.so" in found.summary
+
+
+@pytest.mark.parametrize(("samples", "verdict"), [(29, Verdict.UNKNOWN), (30, Verdict.FAIL)], ids=str)
+def test_t2_concludes_nothing_from_a_handful_of_samples(samples: int, verdict: Verdict) -> None:
+    rows = check(RunBuilder().recording({"benchmark": samples}).build(), "T2").evidence
+    assert {row.verdict for row in rows if "perf record" in row.what and "samples" in row.detail} == {verdict}
+
+
+def test_t2_takes_the_program_itself_where_the_allocator_is_linked_in() -> None:
+    builder = RunBuilder().recording({"tiny_alloc_fast": 900})
+    cell = builder.results[0].cell.model_copy(update={"variant": "direct"})
+    builder.results = [builder.results[0].model_copy(update={"cell": cell, "preload": None, "binary": DIRECT})]
+    builder.profiles = [replace(builder.profiles[0], cell=cell.id)]
+    builder.samples = [row | {"cell": cell.id, "variant": "direct", "dso": DIRECT.path} for row in builder.samples]
+    rows = check(builder.build(), "T2").evidence
+    assert any(row.verdict == Verdict.PASS and "900 of 900 samples are in small_demo" in row.detail for row in rows)
+
+
 # ---- T3: length ---------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +220,39 @@ def test_t4_says_that_few_runs_carry_no_interval() -> None:
     assert "no 95 % interval" in check(RunBuilder().throughput([100, 101, 99]).build(), "T4").summary
 
 
+def test_t4_says_how_many_rows_are_of_which_level() -> None:
+    builder = RunBuilder().throughput([100.0] * 7).throughput([100, 160, 60, 101, 99, 140, 70], "large")
+    builder.throughput([100, 115, 90, 101, 99, 104, 96], allocator="mimalloc")
+    assert "above 10.0 % in 1 of 3 rows, from 5.0 % to 10.0 % in 1" in check(builder.build(), "T4").summary
+
+
+# ---- T4b: CPU time ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("threads", "msec_per_op", "verdict"),
+    [
+        (1, 0.95e-5, Verdict.PASS),
+        (1, 0.85e-5, Verdict.WARN),
+        (1, 0.60e-5, Verdict.FAIL),
+        (2, 1.90e-5, Verdict.PASS),
+        (2, 1.20e-5, Verdict.FAIL),
+    ],
+    ids=str,
+)
+def test_t4b_by_the_time_that_the_program_had_the_cpu(threads: int, msec_per_op: float, verdict: Verdict) -> None:
+    found = check(RunBuilder().perf_stat({"task-clock": msec_per_op}, threads=threads).build(), "T4b")
+    assert found.verdict == verdict
+    assert f"{msec_per_op / threads / 1e-5 * 100:.1f} %" in found.summary
+    assert ("the host's" in found.summary) == (verdict != Verdict.PASS)
+
+
+def test_t4b_does_not_judge_a_region_that_is_not_marked() -> None:
+    text = PROJECT.replace("region = true\n", "")
+    run = RunBuilder(project_text=text).perf_stat({"task-clock": 0.2e-5}).build()
+    assert check(run, "T4b").verdict == Verdict.UNKNOWN
+
+
 # ---- T5: samples --------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +283,28 @@ def test_t5_by_what_perf_lost(facts: dict[str, int], verdict: Verdict) -> None:
     assert check(RunBuilder().recording({"tiny_alloc_fast": 900}, **facts).build(), "T5").verdict == verdict
 
 
+def test_t5_counts_what_is_named_by_its_object_alone() -> None:
+    found = check(RunBuilder().recording({"tiny_alloc_fast": 900, "other_hakmem": 100}).build(), "T5")
+    assert found.verdict == Verdict.WARN
+    assert "named by their object alone 10.0 %" in found.summary
+    assert "(other_hakmem)" in found.summary
+
+
+def test_t5_takes_the_program_and_libc_as_wholes() -> None:
+    assert check(RunBuilder().recording({"benchmark": 500, "libc": 400}).build(), "T5").verdict == Verdict.PASS
+
+
+def test_t5_names_recordings_without_samples() -> None:
+    builder = healthy()
+    builder.cell(Collector.PERF_RECORD, "small", "mimalloc")
+    found = check(builder.build(), "T5")
+    assert found.verdict == Verdict.WARN
+    assert "small blocks, mimalloc, default: its recording is missing" in found.summary
+    only = RunBuilder()
+    only.cell(Collector.PERF_RECORD)
+    assert check(only.build(), "T5").verdict == Verdict.WARN
+
+
 # ---- T7 and T8 ----------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +333,14 @@ def test_t8_by_the_throughput_under_perf(mops: float, verdict: Verdict) -> None:
     assert f"perf record ×{mops / 100:.2f}" in found.summary
 
 
+def test_t8_does_not_judge_a_program_that_prints_no_line() -> None:
+    builder = RunBuilder().throughput([100.0] * 7, region_marked=False)
+    builder.cell(Collector.PERF_RECORD, ops_per_second=50e6, region_marked=False)
+    found = check(builder.build(), "T8")
+    assert found.verdict == Verdict.UNKNOWN
+    assert "prints no benchmark line" in found.evidence[0].detail
+
+
 # ---- C11 and C12 --------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +366,23 @@ def test_c11_counts_what_was_not_run() -> None:
     found = check(builder.build(), "C11")
     assert found.verdict == Verdict.WARN
     assert "1 were not run" in found.summary
+
+
+def test_c11_names_what_a_finished_run_lacks() -> None:
+    builder = healthy()
+    builder.planned.append(builder.planned[0].model_copy(update={"repetition": 9}))
+    (row,) = check(builder.build(), "C11").evidence
+    assert row.what == "small blocks, system malloc, default, throughput, run 10"
+
+
+def test_c11_counts_a_program_that_kept_its_benchmark_line_to_itself() -> None:
+    builder = healthy()
+    builder.cell(Collector.THROUGHPUT, repetition=7)
+    builder.bench.pop()
+    found = check(builder.build(), "C11")
+    assert found.verdict == Verdict.FAIL
+    assert "1 of" in found.summary
+    assert "its benchmark line is missing" in found.summary
 
 
 def test_c12_names_what_is_missing() -> None:

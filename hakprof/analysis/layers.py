@@ -6,6 +6,7 @@ samples are about evenly spaced in time. They sum to 100 % by construction, beca
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import layer_meaning, workload_title
 from hakprof.analysis.statistics import Share, wilson
 from hakprof.analysis.throughput import Throughput
+from hakprof.layers import load_rules
 from hakprof.model.run import Collector
 
 UNATTRIBUTED = "unattributed"
@@ -21,6 +23,11 @@ ALL = "*"  # the table over all workloads
 ASYNCHRONOUS = ("clock_interrupt", "scheduler")  # kernel layers that interrupt whatever happens to run
 FEWEST_FOR_CAUSES = 5  # samples of a kernel layer; a division of fewer says nothing
 FAULT_EVENT = "page-faults"
+CPU_EVENT, CPU_UNIT = "task-clock", "msec"  # perf stat's CPU time of all threads
+WHOLE_OBJECTS = ("benchmark", "libc")  # layers that are meant to be an object: what is in it needs no names
+
+# What ns/op was made of: CPU time that perf stat counted, or threads × wall time, which holds all waiting as well.
+NsSource = Literal["task-clock", "wall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class LayerRow:
     meaning: str  # in a few words; empty where the name says it
     kernel: bool
     share: Share
-    ns_per_op: float | None  # share × CPU time of one operation in the plain runs; None where those are missing
+    ns_per_op: float | None  # share × time of one operation (LayerTable.ns_source says which); None where not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class LayerTable:
     causes: tuple[Cause, ...]
     faults: tuple[FaultRow, ...]  # empty where the event was not recorded
     unattributed_symbols: tuple[Location, ...]
+    ns_source: NsSource | None = None  # None where no row has ns_per_op
 
     def share_of(self, *layers: str) -> Share:
         """Share of several layers together."""
@@ -92,22 +100,33 @@ def analyse_layers(run: RunData, throughput: Throughput) -> tuple[LayerTable, ..
         this = pl.col("workload") == workload
         part = own.filter(this)
         if part["count"].sum():
-            tables.append(_table(run, part, faults.filter(this), workload, cpu_ns_per_op(run, throughput, workload)))
+            tables.append(_table(run, part, faults.filter(this), workload, ns_per_op(run, throughput, workload)))
     if len(tables) > 1:
-        tables.append(_table(run, own, faults, ALL, None))
+        tables.append(_table(run, own, faults, ALL, (None, None)))
     return tuple(tables)
 
 
-def cpu_ns_per_op(run: RunData, throughput: Throughput, workload: str) -> float | None:
-    """CPU time of one operation: threads × time per operation, in the plain runs of the default variant."""
+def ns_per_op(run: RunData, throughput: Throughput, workload: str) -> tuple[float | None, NsSource | None]:
+    """Time of one operation of the subject's default variant, and what it is.
+
+    Samples are taken while a thread has a CPU, so shares belong to CPU time: perf stat's task-clock where it was
+    counted. Otherwise threads × wall time of the plain runs, which is more wherever a thread waits or is held up.
+    """
+    is_own = (pl.col("workload") == workload) & (pl.col("allocator") == run.subject) & (pl.col("variant") == "default")
+    counted = (pl.col("event") == CPU_EVENT) & (pl.col("unit") == CPU_UNIT)
+    cpu_msec = run.counters.filter(is_own & counted)["per_op"].median()
+    if isinstance(cpu_msec, float):
+        return cpu_msec * 1e6, "task-clock"
     row = throughput.row(workload, run.subject)
     if row is None:
-        return None
-    threads = run.bench_of(Collector.THROUGHPUT).filter(
-        (pl.col("workload") == workload) & (pl.col("allocator") == run.subject)
-    )["threads"]
-    largest = threads.max()
-    return row.ns_per_op * (largest if isinstance(largest, int) else 1)
+        return None, None
+    largest = run.bench_of(Collector.THROUGHPUT).filter(is_own)["threads"].max()
+    return row.ns_per_op * (largest if isinstance(largest, int) else 1), "wall"
+
+
+def catch_all_layers(run: RunData) -> frozenset[str]:
+    """Layers that take what no rule names in an object: such a name says where samples are, not what the code does."""
+    return load_rules(run.project.catalogues, run.project.layers).catch_all - set(WHOLE_OBJECTS)
 
 
 def layer_locations(run: RunData, workload: str, layer: str, *, most: int = 3) -> tuple[Location, ...]:
@@ -157,14 +176,19 @@ def _largest(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 
 def _table(
-    run: RunData, samples: pl.DataFrame, faults: pl.DataFrame, workload: str, ns_per_op: float | None
+    run: RunData,
+    samples: pl.DataFrame,
+    faults: pl.DataFrame,
+    workload: str,
+    time_per_op: tuple[float | None, NsSource | None],
 ) -> LayerTable:
     total = int(samples["count"].sum())
+    ns, source = time_per_op
     rows = []
     for layer, kernel, count in _largest(samples, ["self_layer", "kernel"]).iter_rows():
         share = wilson(count, total)
-        rows.append(LayerRow(layer, layer_meaning(run, layer), kernel, share, ns_per_op and share.value * ns_per_op))
-    rows = [row for row in rows if row.layer != UNATTRIBUTED] + _unattributed(rows, total, ns_per_op)
+        rows.append(LayerRow(layer, layer_meaning(run, layer), kernel, share, ns and share.value * ns))
+    rows = [row for row in rows if row.layer != UNATTRIBUTED] + _unattributed(rows, total, ns)
     kernel_count = int(samples.filter(pl.col("kernel"))["count"].sum())
     return LayerTable(
         workload=workload,
@@ -177,6 +201,7 @@ def _table(
         causes=_causes(samples),
         faults=_faults(faults),
         unattributed_symbols=_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
+        ns_source=source,
     )
 
 

@@ -21,6 +21,9 @@ MOST_COUNTED = 20  # runs of a side up to which the U test is counted exactly
 # Below six values no order statistic reaches 95 % confidence for the median (2 · 0.5⁵ > 0.05), so none is claimed.
 LEAST_FOR_INTERVAL = 6
 
+# Samples below which nothing is concluded: a share of one half of 30 is only known within ±18 points.
+LEAST_SAMPLES = 30
+
 Floats = NDArray[np.float64]
 Method = Literal["bootstrap", "range", "single"]
 

@@ -16,6 +16,7 @@ from hakprof.analysis.statistics import (
     median_ratio,
     spread,
 )
+from hakprof.analysis.wording import configuration, listing
 from hakprof.model.run import Collector
 
 NOISE_FLOOR = 0.01  # no difference below 1 % is called one: layout and placement alone move that much
@@ -90,7 +91,7 @@ class GapTable:
     reference: str | None  # the peer that is 100 %
     rows: tuple[GapRow, ...]
     gaps: Mapping[str, GroupGap]  # group → gap; empty without a peer or without the default variant
-    left_out: tuple[str, ...]  # workloads that not every allocator completed
+    left_out: tuple[str, ...]  # "workload: no throughput of …": not every allocator and variant has one there
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +203,20 @@ def _gap_table(run: RunData, rows: list[ResultRow], peers: tuple[str, ...]) -> G
     groups = tuple(dict.fromkeys(workload_group(run, workload) for workload in complete))
     reference = next((name for name, _ in columns if name != run.subject), None)
     found = [_gap_row(run, column, groups, complete, medians, reference) for column in columns]
-    left_out = tuple(workload_title(run, w) for w in run.workloads if w not in complete)
+    left_out = tuple(_left_out(run, w, columns, medians) for w in run.workloads if w not in complete)
     return GapTable(groups, reference, tuple(found), _group_gaps(found, groups), left_out)
+
+
+def _left_out(
+    run: RunData, workload: str, columns: list[Configuration], medians: Mapping[tuple[str, str, str], float]
+) -> str:
+    """A workload that is not averaged, and whose throughput it lacks."""
+    lacking = [
+        configuration(allocator_title(run, allocator), variant_title(run, allocator, variant))
+        for allocator, variant in columns
+        if (workload, allocator, variant) not in medians
+    ]
+    return f"{workload_title(run, workload)}: no throughput of {listing(lacking)}"
 
 
 def _group_gaps(rows: list[GapRow], groups: tuple[str, ...]) -> dict[str, GroupGap]:

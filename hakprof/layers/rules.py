@@ -74,7 +74,10 @@ class _Rule:
 
 
 class RuleSet:
-    """Rules in order of precedence. ``layers`` holds each layer once, in the order of its first rule."""
+    """Rules in order of precedence. ``layers`` holds each layer once, in the order of its first rule.
+
+    ``catch_all``: user layers whose rules name objects alone, no code in them.
+    """
 
     def __init__(self, groups: Sequence[tuple[str, Sequence[LayerRule]]]) -> None:
         rules = [(group, rule) for group, of_group in groups for rule in of_group]
@@ -82,6 +85,8 @@ class RuleSet:
         self.titles: dict[str, str] = {r.layer: r.title or r.layer for _, r in reversed(rules)}
         self._group_of = {rule.layer: group for group, rule in reversed(rules)}
         self._kernel_layers = {rule.layer for _, rule in rules if rule.entries or KERNEL in rule.dsos}
+        named = {rule.layer for _, rule in rules if rule.functions or rule.files or rule.entries}
+        self.catch_all = frozenset(self.layers) - named - self._kernel_layers
         index = {layer: number for number, layer in enumerate(self.layers)}
         self._rules = [_compile(rule, index[rule.layer]) for _, rule in rules]
         self.match = lru_cache(maxsize=None)(self._match)

@@ -6,6 +6,7 @@ from hakprof.analysis.layers import LayerTable
 from hakprof.analysis.syscalls import SyscallTable
 from hakprof.analysis.throughput import Throughput
 from hakprof.analysis.trust.binary import check_binary
+from hakprof.analysis.trust.cpu_time import check_cpu_time
 from hakprof.analysis.trust.disturbance import check_disturbance
 from hakprof.analysis.trust.duration import check_duration
 from hakprof.analysis.trust.endings import check_capabilities, check_endings
@@ -32,6 +33,7 @@ def run_checks(
         check_served(run, counters),
         check_duration(run),
         check_noise(run, throughput),
+        check_cpu_time(run),
         check_sampling(run, layers),
         check_syscall_time(run, syscalls),
         check_disturbance(run, throughput),

@@ -48,6 +48,7 @@ def check_disturbance(run: RunData, throughput: Throughput) -> TrustCheck:
     rows: list[Evidence] = []
     parts, verdicts = [], {}
     for collector, tool in _TOOLS.items():
+        rows += _without_line(run, tool, collector)
         ratios = _ratios(run, throughput, collector)
         if ratios:
             parts.append(f"{tool.title} ×{min(ratio.of_median for ratio in ratios.values()):.2f}")
@@ -59,7 +60,10 @@ def check_disturbance(run: RunData, throughput: Throughput) -> TrustCheck:
         return TrustCheck("T8", TITLE, Verdict.UNKNOWN, summary, (), (Concern.LAYERS,))
     evidence = worst_first(rows)
     verdict = worst([row.verdict for row in evidence])
-    summary = f"Lowest throughput under each tool, over the plain median: {', '.join(parts)}."
+    if parts:
+        summary = f"Lowest throughput under each tool, over the plain median: {', '.join(parts)}."
+    else:
+        summary = "No program prints a benchmark line, so a tool's own start-up cannot be told from what it costs."
     bad = [row for row in evidence if row.verdict in (Verdict.FAIL, Verdict.WARN)]
     if bad:
         summary += f" Beyond the scatter of the plain runs in {len(bad)} of {len(rows)} cases."
@@ -73,10 +77,23 @@ class _Ratio:
     of_slowest: float  # plain run
 
 
+def _own(run: RunData, collector: Collector) -> pl.DataFrame:
+    return run.bench_of(collector).filter((pl.col("allocator") == run.subject) & (pl.col("variant") == "default"))
+
+
+def _without_line(run: RunData, tool: _Tool, collector: Collector) -> list[Evidence]:
+    """Of a program without a measured region only the whole process is known, and the tool's start-up is in it."""
+    known = set(_own(run, collector).filter(~pl.col("region_marked"))["workload"].to_list())
+    detail = "prints no benchmark line: its time would hold the tool's own start-up"
+    return [
+        Evidence(f"{workload_title(run, name)}, {tool.title}", detail, Verdict.UNKNOWN)
+        for name in run.workloads
+        if name in known
+    ]
+
+
 def _ratios(run: RunData, throughput: Throughput, collector: Collector) -> dict[str, _Ratio]:
-    frame = run.bench_of(collector).filter(
-        (pl.col("allocator") == run.subject) & (pl.col("variant") == "default") & (pl.col("ops_per_second") > 0)
-    )
+    frame = _own(run, collector).filter(pl.col("region_marked") & (pl.col("ops_per_second") > 0))
     found = {}
     for workload in run.workloads:
         plain = throughput.row(workload, run.subject)

@@ -4,7 +4,7 @@ from hakprof.analysis import wording
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.analysis.trust.model import Concern, Evidence, TrustCheck, Verdict, worst, worst_first
-from hakprof.model.run import CellResult, CellStatus
+from hakprof.model.run import Cell, CellResult, CellStatus
 
 _ENDINGS = {
     CellStatus.FAILED: "exited with status {result.exit_code}",
@@ -12,6 +12,7 @@ _ENDINGS = {
     CellStatus.TIMEOUT: "ran into its time limit",
     CellStatus.TOOL_FAILED: "could not be measured: the tool failed",
 }
+_SILENT = "exited with status 0, and its benchmark line is missing or cannot be read"
 
 
 def check_endings(run: RunData) -> TrustCheck:
@@ -19,16 +20,20 @@ def check_endings(run: RunData) -> TrustCheck:
     bad = [result for result in run.results if result.status != CellStatus.OK]
     done = {result.cell.id for result in run.results}
     missing = [cell for cell in run.manifest.cells if cell.id not in done]
+    told = set(run.bench["cell"].to_list())
+    silent = [result for result in run.results if result.status == CellStatus.OK and result.cell.id not in told]
     rows = [_row(run, result) for result in bad]
-    if missing:
-        rows.append(
-            Evidence("planned cells", f"{len(missing)} of {len(run.manifest.cells)} were not run", Verdict.WARN)
-        )
+    rows += [Evidence(_name(run, result.cell), _SILENT, _blame(run, result)) for result in silent]
+    if run.manifest.finished_utc is not None:
+        rows += [Evidence(_name(run, cell), "planned, and no result of it is stored", Verdict.WARN) for cell in missing]
+    elif missing:
+        detail = f"{len(missing)} of {len(run.manifest.cells)} were not run yet"
+        rows.append(Evidence("planned cells", detail, Verdict.WARN))
     total = len(run.manifest.cells)
     if not rows:
         summary = f"All {total} cells ran and ended well."
     else:
-        summary = f"{len(bad)} of {total} cells did not end well, {len(missing)} were not run."
+        summary = f"{len(bad) + len(silent)} of {total} cells did not end well, {len(missing)} were not run."
         summary += f" {rows[0].what}: {rows[0].detail}."
     verdict = worst([row.verdict for row in rows]) if rows else Verdict.PASS
     remedy = "read the program's last output below; `hakprof collect --resume` runs what is missing" if rows else None
@@ -41,11 +46,17 @@ def ending(result: CellResult) -> str:
 
 
 def _row(run: RunData, result: CellResult) -> Evidence:
-    cell = result.cell
+    return Evidence(_name(run, result.cell), ending(result), _blame(run, result))
+
+
+def _name(run: RunData, cell: Cell) -> str:
     names = (workload_title(run, cell.workload), allocator_title(run, cell.allocator), cell.variant, cell.collector)
-    what = ", ".join(names)
-    own = cell.allocator == run.subject and result.status != CellStatus.TOOL_FAILED
-    return Evidence(f"{what}, run {cell.repetition + 1}", ending(result), Verdict.FAIL if own else Verdict.WARN)
+    return f"{', '.join(names)}, run {cell.repetition + 1}"
+
+
+def _blame(run: RunData, result: CellResult) -> Verdict:
+    own = result.cell.allocator == run.subject and result.status != CellStatus.TOOL_FAILED
+    return Verdict.FAIL if own else Verdict.WARN
 
 
 def check_capabilities(run: RunData) -> TrustCheck:

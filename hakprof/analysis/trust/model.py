@@ -12,6 +12,9 @@ STARTUP_WARN_SHARE = 0.02
 # T4: the documents call 5 % consistent; beyond 10 % the median of a handful of runs says little.
 CV_WARN = 0.05
 CV_FAIL = 0.10
+# T4b: the rest of the time the program waited, or the host gave the CPU to somebody else.
+CPU_WARN_SHARE = 0.90
+CPU_FAIL_SHARE = 0.70
 # T5: the widest 95 % interval of a share is ±4.9 points at 400 samples and ±9.8 points at 100.
 SAMPLES_WARN = 400
 SAMPLES_FAIL = 100
@@ -19,6 +22,7 @@ LOST_WARN_SHARE = 0.001
 LOST_FAIL_SHARE = 0.05
 UNATTRIBUTED_WARN_SHARE = 0.05
 UNATTRIBUTED_FAIL_SHARE = 0.20
+CATCH_ALL_WARN_SHARE = 0.05
 # T8: the throughput that is left under a tool, against the slowest plain run: one run under a tool is as noisy as any.
 PERF_WARN_RATIO = 0.95
 PERF_FAIL_RATIO = 0.80

@@ -28,13 +28,15 @@ def check_noise(run: RunData, throughput: Throughput) -> TrustCheck:
     evidence = worst_first([_row(row) for row in throughput.rows])
     fewest = min(row.runs.n for row in throughput.rows)
     noisiest = max(throughput.rows, key=lambda row: (row.runs.cv if row.runs.n > 1 else -1.0, row.workload))
-    beyond = sum(1 for row in throughput.rows if row.runs.n > 1 and row.runs.cv > CV_WARN)
+    above = sum(1 for row in throughput.rows if row.runs.n > 1 and row.runs.cv > CV_FAIL)
+    between = sum(1 for row in throughput.rows if row.runs.n > 1 and CV_WARN < row.runs.cv <= CV_FAIL)
     verdict = worst([row.verdict for row in evidence])
     summary = f"{fewest} runs of each row at the least"
     if noisiest.runs.n > 1:
         name = f"{noisiest.workload_title}, {wording.configuration(noisiest.allocator_title, noisiest.variant_title)}"
         summary += (
-            f"; coefficient of variation above {wording.pct(CV_WARN)} in {beyond} of {len(throughput.rows)} rows"
+            f"; coefficient of variation above {wording.pct(CV_FAIL)} in {above} of {len(throughput.rows)} rows, from"
+            f" {wording.pct(CV_WARN)} to {wording.pct(CV_FAIL)} in {between}"
             f", largest {wording.pct(noisiest.runs.cv)} ({name})"
         )
     if fewest < LEAST_FOR_INTERVAL:

@@ -1,10 +1,14 @@
 """T5: enough samples for the shares, few lost, few without a layer."""
 
+from collections.abc import Sequence
+
 from hakprof.analysis import wording
 from hakprof.analysis.inputs import ProfileFacts, RunData
-from hakprof.analysis.layers import ALL, UNATTRIBUTED, LayerTable
+from hakprof.analysis.labels import allocator_title, workload_title
+from hakprof.analysis.layers import ALL, UNATTRIBUTED, LayerTable, catch_all_layers
 from hakprof.analysis.statistics import Z95
 from hakprof.analysis.trust.model import (
+    CATCH_ALL_WARN_SHARE,
     LOST_FAIL_SHARE,
     LOST_WARN_SHARE,
     SAMPLES_FAIL,
@@ -20,20 +24,34 @@ from hakprof.analysis.trust.model import (
     worst,
     worst_first,
 )
+from hakprof.model.run import Collector
 
 TITLE = "there are enough samples, and each has a layer"
-_REMEDY = "record longer (more operations) rather than faster; add a [[layers]] rule for what is unattributed"
+_REMEDY = (
+    "record longer (more operations) rather than faster; keep symbols (-g, no strip), and add a [[layers]] rule for"
+    " what is unattributed"
+)
 
 
 def check_sampling(run: RunData, tables: tuple[LayerTable, ...]) -> TrustCheck:
     """Samples per recording, width of the widest interval, lost and throttled samples, unattributed share."""
     single = [table for table in tables if table.workload != ALL]
     concerns = (Concern.LAYERS,)
+    empty = _empty_rows(run)
     if not single:
-        return TrustCheck(
-            "T5", TITLE, Verdict.UNKNOWN, "No recording of the subject has samples of time.", (), concerns
-        )
-    evidence = worst_first([*map(_table_row, single), *map(_unattributed_row, single), *_facts_rows(run.profiles)])
+        verdict = worst([row.verdict for row in empty])
+        summary = "No recording of the subject has samples of time."
+        return TrustCheck("T5", TITLE, verdict, summary, tuple(empty), concerns, _REMEDY if empty else None)
+    by_object = sorted(catch_all_layers(run))
+    evidence = worst_first(
+        [
+            *empty,
+            *map(_table_row, single),
+            *map(_unattributed_row, single),
+            *(_catch_all_row(table, by_object) for table in single),
+            *_facts_rows(run.profiles),
+        ]
+    )
     verdict = worst([row.verdict for row in evidence])
     fewest = min(single, key=lambda table: (table.samples, table.workload))
     largest = max(single, key=lambda table: (table.share_of(UNATTRIBUTED).value, table.workload))
@@ -64,6 +82,29 @@ def _unattributed_row(table: LayerTable) -> Evidence:
     share = table.share_of(UNATTRIBUTED)
     verdict = grade_high(share.value, UNATTRIBUTED_WARN_SHARE, UNATTRIBUTED_FAIL_SHARE)
     return Evidence(table.title, f"unattributed {wording.share(share)}", verdict)
+
+
+def _catch_all_row(table: LayerTable, by_object: Sequence[str]) -> Evidence:
+    """Such a sample has a layer, but one that says no more than the object that it is in."""
+    share = table.share_of(*by_object)
+    verdict = Verdict.WARN if share.value > CATCH_ALL_WARN_SHARE else Verdict.PASS
+    found = [row.layer for row in table.rows if row.layer in by_object and row.share.count]
+    names = f" ({wording.listing(found)})" if found else ""
+    return Evidence(table.title, f"named by their object alone {wording.share(share)}{names}", verdict)
+
+
+def _empty_rows(run: RunData) -> list[Evidence]:
+    """Recordings that were planned and of which no sample of time can be read, for whatever reason."""
+    sampled = {facts.cell for facts in run.profiles if facts.time_event and facts.samples}
+    return [
+        Evidence(
+            f"{workload_title(run, cell.workload)}, {allocator_title(run, cell.allocator)}, {cell.variant}",
+            "its recording is missing or has no samples of time",
+            Verdict.WARN,
+        )
+        for cell in run.manifest.cells
+        if cell.collector == Collector.PERF_RECORD and cell.id not in sampled
+    ]
 
 
 def _facts_rows(profiles: tuple[ProfileFacts, ...]) -> list[Evidence]:

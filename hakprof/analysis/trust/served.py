@@ -8,6 +8,7 @@ import polars as pl
 from hakprof.analysis.allocator_counters import CounterSet
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title
+from hakprof.analysis.statistics import LEAST_SAMPLES
 from hakprof.analysis.trust.model import (
     CALLS_TOLERANCE,
     CALLS_TOLERANCE_SHARE,
@@ -22,6 +23,8 @@ from hakprof.model.run import CellResult
 
 TITLE = "the allocator under test served the calls"
 _REMEDY = "check LD_PRELOAD and how the program is linked; these rows measure another allocator than they name"
+_NO_LIBRARY = "and the project names no library to expect"
+_C_LIBRARY = ""
 _LIBC_NAMES = ("libc.so", "libc-", "ld-musl", "libpthread")
 
 
@@ -55,23 +58,32 @@ def _object_rows(run: RunData) -> Iterator[tuple[str, Evidence]]:
             yield cell.allocator, Evidence(what, "the program does not say whose malloc it called", Verdict.UNKNOWN)
             continue
         expected = _expected_object(run, result)
+        if expected is None:
+            yield (
+                cell.allocator,
+                Evidence(what, f"malloc of {PurePosixPath(found).name}, {_NO_LIBRARY}", Verdict.UNKNOWN),
+            )
+            continue
         verdict = Verdict.PASS if _same_object(found, expected) else Verdict.FAIL
-        wanted = "" if verdict == Verdict.PASS else f", expected {PurePosixPath(expected or 'the C library').name}"
+        wanted = "" if verdict == Verdict.PASS else f", expected {PurePosixPath(expected).name or 'the C library'}"
         yield cell.allocator, Evidence(what, f"malloc of {PurePosixPath(found).name}{wanted}", verdict)
 
 
 def _expected_object(run: RunData, result: CellResult) -> str | None:
-    """Path of the object that should define malloc; None for the C library's own."""
+    """Path of the object that should define malloc, :data:`_C_LIBRARY` for its own; None where nothing tells."""
     if result.preload is not None:
         return result.preload.path
-    if result.cell.allocator == run.subject and result.binary is not None:
-        return result.binary.path
-    return None
+    if result.cell.allocator != run.subject:
+        return _C_LIBRARY
+    variant = run.project.variants.get(result.cell.variant)
+    if variant is not None and variant.link == "direct":
+        return result.binary.path if result.binary is not None else None
+    return run.project.project.library
 
 
-def _same_object(found: str, expected: str | None) -> bool:
+def _same_object(found: str, expected: str) -> bool:
     name = PurePosixPath(found).name
-    if expected is None:
+    if expected == _C_LIBRARY:
         return name.startswith(_LIBC_NAMES)
     return found == expected or _stem(name) == _stem(PurePosixPath(expected).name)
 
@@ -122,11 +134,19 @@ def _sample_rows(run: RunData) -> Iterator[Evidence]:
     for result in run.results:
         if result.cell.id not in facts or result.cell.allocator != run.subject:
             continue
-        expected = _expected_object(run, result)
-        if expected is None:
-            continue
-        own = samples.filter(pl.col("cell") == result.cell.id)
-        name = PurePosixPath(expected).name
-        inside = int(own.filter(pl.col("dso").str.split("/").list.last() == name)["count"].sum())
-        detail = f"{inside:,} of {int(own['count'].sum()):,} samples are in {name}"
-        yield Evidence(f"{result.cell.workload}, perf record", detail, Verdict.PASS if inside else Verdict.FAIL)
+        yield _sample_row(run, result, samples.filter(pl.col("cell") == result.cell.id))
+
+
+def _sample_row(run: RunData, result: CellResult, own: pl.DataFrame) -> Evidence:
+    """Samples in the library show that it worked. The program's own file shows that only with the allocator in it."""
+    what = f"{result.cell.workload}, perf record"
+    expected = _expected_object(run, result)
+    total = int(own["count"].sum())
+    if expected is None:
+        return Evidence(what, f"{total:,} samples, {_NO_LIBRARY}", Verdict.UNKNOWN)
+    name = PurePosixPath(expected).name
+    inside = int(own.filter(pl.col("dso").str.split("/").list.last() == name)["count"].sum())
+    detail = f"{inside:,} of {total:,} samples are in {name}"
+    if total < LEAST_SAMPLES:
+        return Evidence(what, f"{detail}: fewer than {LEAST_SAMPLES} show nothing", Verdict.UNKNOWN)
+    return Evidence(what, detail, Verdict.PASS if inside else Verdict.FAIL)

@@ -203,9 +203,10 @@ def _refuse_contradictions(file: Path, manifest: Manifest) -> None:
         raise StoreError(error.message, remedy=_BROKEN_REMEDY) from error
     if not manifest.cells:
         raise StoreError(f"{file}: the run has no cells", remedy=_BROKEN_REMEDY)
-    if manifest.subject != project.project.name or manifest.study not in project.studies:
-        what = f"subject {manifest.subject[:80]!r} or study {manifest.study[:80]!r}"
-        raise StoreError(f"{file}: {what} is not in the run's own project_file", remedy=_BROKEN_REMEDY)
+    if manifest.study not in project.studies:
+        raise StoreError(f"{file}: its project file has no study {manifest.study[:80]!r}", remedy=_BROKEN_REMEDY)
+    if manifest.subject != project.project.name:
+        raise StoreError(f"{file}: its project file has no subject {manifest.subject[:80]!r}", remedy=_BROKEN_REMEDY)
     allocators = {project.project.name, *project.peers}
     for number, cell in enumerate(manifest.cells):
         for key, name, known in (

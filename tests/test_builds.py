@@ -1,13 +1,14 @@
 """Builds: the sources' hash, what is made, and that a binary of another build is not passed off as this one."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from tiny_project import Tiny, make_tiny
 
-from hakprof.builds import git_state, make_build, sources_hash
+from hakprof.builds import GitState, git_state, make_build, sources_hash
 from hakprof.errors import BuildError
 from hakprof.model.run import BuildInfo
 from hakprof.resources import native_dir
@@ -53,20 +54,63 @@ def test_sources_hash_names_what_is_missing(tmp_path: Path) -> None:
         sources_hash(tmp_path, ("*.c",))
 
 
-def test_git_state(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == (None, None)
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+def repository(folder: Path) -> list[str]:
+    """A repository with one commit; the start of a git command in it."""
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
-    assert git_state(tmp_path) == (None, None)
-    (tmp_path / "file").write_text("1")
+    (folder / "file").write_text("1")
     subprocess.run([*git, "add", "file"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
-    commit, dirty = git_state(tmp_path)
-    assert commit is not None
-    assert len(commit) == 40
-    assert dirty is False
+    return git
+
+
+def test_git_state(tmp_path: Path) -> None:
+    assert git_state(tmp_path) == GitState(None, None)
+    subprocess.run(["git", "-C", tmp_path, "init", "-q"], check=True)
+    assert git_state(tmp_path) == GitState(None, None)
+    repository(tmp_path)
+    state = git_state(tmp_path)
+    assert state.commit is not None
+    assert len(state.commit) == 40
+    assert state.dirty is False
     (tmp_path / "file").write_text("2")
-    assert git_state(tmp_path) == (commit, True)
+    assert git_state(tmp_path) == GitState(state.commit, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root")
+def test_a_repository_that_git_refuses_is_not_one_without_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    repository(tmp_path)
+    for path in (tmp_path, tmp_path / ".git"):
+        os.chown(path, 65534, 65534)
+    (tmp_path / "below").mkdir()
+    state = git_state(tmp_path / "below")
+    assert (state.commit, state.dirty) == (None, None)
+    assert state.lacking is not None
+    assert state.lacking.what == "commit"
+    assert "dubious ownership" in state.lacking.reason
+    assert state.lacking.remedy == f"git config --global --add safe.directory {tmp_path}"
+
+
+def test_a_repository_without_git_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lacking = git_state(tmp_path).lacking
+    assert lacking is not None
+    assert lacking.remedy == "apt-get install git"
+
+
+def test_a_broken_index_leaves_the_commit_known_and_says_what_is_not(tmp_path: Path) -> None:
+    repository(tmp_path)
+    (tmp_path / ".git" / "index").write_bytes(b"no index")
+    state = git_state(tmp_path)
+    assert state.commit is not None
+    assert state.dirty is None
+    assert state.lacking is not None
+    assert "index" in state.lacking.reason
 
 
 def test_a_build_is_described_from_its_elf_files(tiny: Tiny) -> None:
@@ -98,6 +142,19 @@ def test_a_failing_command_shows_the_end_of_its_log(tiny: Tiny) -> None:
     with pytest.raises(BuildError, match=r"(?s)ended with status 1.*library\.c") as raised:
         build(tiny)
     assert "build.log" in (raised.value.remedy or "")
+
+
+def test_a_build_that_fails_for_lack_of_space_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], check=False).returncode != 0:
+        pytest.skip("mounting is not permitted here")
+    try:
+        with pytest.raises(BuildError, match="no space left on the disk") as raised:
+            make_build(tiny.load(), "release", base=tiny.folder, out_root=disk, commit=None, dirty=None)
+        assert "free some space" in (raised.value.remedy or "")
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_binary_that_was_not_linked_anew_is_refused(tiny: Tiny) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from tiny_project import MINIMAL_TOOLS, Tiny, fake_tool, make_tiny, path_with, workload
 
+from hakprof.cli.main import main
 from hakprof.collect.run import collect
 from hakprof.elf import build_id
-from hakprof.errors import HakprofError, ProjectError, RunInterruptedError, StoreError
+from hakprof.errors import HakprofError, NotMeasuredError, ProjectError, RunInterruptedError, StoreError
 from hakprof.model.run import CellResult, CellStatus, Collector
 from hakprof.store import RunStore, latest_run, open_run
 
@@ -255,12 +256,13 @@ def test_a_flood_is_stopped_and_cut(tiny: Tiny, monkeypatch: pytest.MonkeyPatch)
         assert (store.cell_dir(result.cell.id) / "stdout.txt").stat().st_size <= 1 << 20
 
 
-def start_hakprof(tiny: Tiny, study: str) -> subprocess.Popen[str]:
+def start_hakprof(tiny: Tiny, study: str, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "hakprof", "collect", study, "--project", tiny.file],
+        [sys.executable, "-m", "hakprof", "collect", study, "--project", tiny.file, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=tiny.folder.parent,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )
 
@@ -308,10 +310,107 @@ def test_an_interrupt_says_how_to_go_on(slow: Tiny, number: signal.Signals) -> N
     child.send_signal(number)
     _, told = child.communicate(timeout=30)
     assert child.returncode == 130
-    assert f"--resume {store.path.name}" in told
+    assert f"`hakprof collect --resume {store.path.name} --project {slow.file}`" in told
     assert "Traceback" not in told
     assert 2 <= len(store.results()) < 8
     assert not list(store.raw_dir.glob(".tmp-*"))
+
+
+def test_a_store_named_from_here_serves_programs_that_run_elsewhere(tiny: Tiny) -> None:
+    tiny.edit('collectors = ["throughput"]', 'collectors = ["throughput", "perf_stat", "perf_record", "strace"]')
+    child = start_hakprof(tiny, "plain", "--store", "here", "--quick")
+    out, told = child.communicate(timeout=60)
+    assert child.returncode == 0, told
+    store = open_run(Path(out.strip()))
+    assert store.path.parent == tiny.folder.parent / "here" / "runs"
+    assert {one.status for one in store.results()} == {CellStatus.OK}, told
+    assert told.splitlines()[-1] == f"report: hakprof report {store.path} > REPORT.md"
+
+
+def test_a_relative_store_is_no_matter_to_the_library(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.folder.parent)
+    store = collect(tiny.load(), "all", project_file=tiny.file, store_root=Path("here"), quick=True)
+    assert store.path.is_absolute()
+    assert {one.status for one in store.results()} == {CellStatus.OK}
+    assert all("counters" in one.files for one in of(store, Collector.COUNTERS))
+
+
+def test_a_tool_that_fails_is_told_counted_and_tried_again(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN an strace that fails once it measures WHEN the run is resumed with a good one THEN it is whole."""
+    tiny.edit('collectors = ["throughput"]', 'collectors = ["throughput", "strace"]')
+    good = os.environ["PATH"]
+    script = (
+        'case "$*" in *src*|*tiny*) echo "strace: Can\'t fopen: No such file" >&2; exit 1;; esac\n'
+        f'PATH={good} exec strace "$@"'
+    )
+    fake_tool(tmp_path / "path", "strace", script)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{good}")
+    child = start_hakprof(tiny, "plain", "--store", "other store")
+    out, told = child.communicate(timeout=60)
+    assert child.returncode == 0, told
+    assert "strace: strace: Can't fopen: No such file" in told
+    path = Path(out.strip())
+    last = told.splitlines()[-1]
+    assert last.startswith("2 of 8 cells went wrong: 2 tool_failed; ")
+    assert f"--resume {path.name} --store '{path.parent.parent}' --project {tiny.file}`" in last
+
+    monkeypatch.setenv("PATH", good)
+    log = Log()
+    again = collect(tiny.load(), project_file=tiny.file, store_root=path.parent.parent, resume=path, progress=log)
+    assert {one.status for one in again.results()} == {CellStatus.OK}
+    assert {one.cell.collector for one in log.done} == {Collector.STRACE}
+
+
+def test_a_second_resume_does_not_tell_twice_what_was_given_up(tiny: Tiny) -> None:
+    tiny.add(workload("bad", "fail"))
+    store = run(tiny, "bad")
+    again = run(tiny, resume=store.path)
+    assert len(again.manifest.skipped) == 1
+
+
+def test_runs_lists_the_unreadable_and_goes_on(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    good = run(tiny, "plain", quick=True).path
+    bad = tiny.store / "runs" / "00000000T000000Z-nogit-plain"
+    bad.mkdir()
+    (bad / "manifest.json").write_text("{")
+    assert main(["runs", "--project", str(tiny.file)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{bad.name}  unreadable: ")
+    assert second.startswith(f"{good.name}  finished")
+
+
+def test_a_study_with_nothing_to_run_was_not_measured(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.edit('collectors = ["throughput"]', 'collectors = ["strace"]')
+    monkeypatch.setenv("PATH", path_with(tmp_path / "path", *MINIMAL_TOOLS))
+    with pytest.raises(NotMeasuredError, match="study plain: nothing of it can be measured here") as raised:
+        run(tiny, "plain")
+    assert raised.value.remedy == "apt-get install strace"
+    assert raised.value.exit_status == 3
+    assert not tiny.store.exists()
+
+
+def test_cpus_that_are_not_there_are_named_before_anything_runs(tiny: Tiny) -> None:
+    tiny.edit("[studies.plain]", '[studies.plain]\npin_cpus = "0,9999"')
+    with pytest.raises(HakprofError, match=r"studies\.plain\.pin_cpus: '0,9999': there is no CPU 9999") as raised:
+        run(tiny, "plain")
+    assert "choose among" in (raised.value.remedy or "")
+    assert not tiny.store.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root")
+def test_a_commit_that_git_keeps_back_is_said_to_be(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    subprocess.run(["git", "-C", tiny.folder, "init", "-q"], check=True)
+    os.chown(tiny.folder, 65534, 65534)
+    os.chown(tiny.folder / ".git", 65534, 65534)
+    log = Log()
+    store = run(tiny, "plain", log=log)
+    assert [one.what for one in store.manifest.skipped] == ["commit"]
+    assert any("dubious ownership" in text and "safe.directory" in text for text in log.messages)
 
 
 def test_resume_refuses_a_tree_that_has_moved_on(slow: Tiny) -> None:

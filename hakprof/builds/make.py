@@ -1,5 +1,6 @@
 """Runs a build command and checks its products against what was asked for (trust check T1, first half)."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -9,12 +10,14 @@ from pathlib import Path
 
 from hakprof import elf
 from hakprof.builds.sources import sources_hash
+from hakprof.children import end_with_parent
 from hakprof.errors import BuildError, ParseError
 from hakprof.model.run import BinaryInfo, BuildInfo
 from hakprof.project.schema import Build, Project
 
 LOG_NAME = "build.log"
 _LOG_LINES = 15
+_LEAST_FREE_BYTES = 1 << 16
 _PRODUCT_FOLDERS = ("bin", "lib")
 _ELF_MAGIC = b"\x7fELF"
 
@@ -114,6 +117,12 @@ def _run(order: _Order) -> None:
             f"build {order.name}: {error.filename or order.out}: {error.strerror}",
             remedy="choose a folder that can be written with --store, and make sure that there is space",
         ) from error
+    if status != 0 and _is_disk_full(log):
+        raise BuildError(
+            f"build {order.name}: no space left on the disk of {order.out} or in the folder for temporary files\n"
+            f"{_tail(log)}",
+            remedy="free some space (old runs and builds in the store can be deleted), then run the command again",
+        )
     if status is None:
         raise BuildError(
             f"build {order.name}: not done after {order.build.timeout_seconds:g} s\n{_tail(log)}",
@@ -135,6 +144,7 @@ def _wait(order: _Order, output: int) -> int | None:
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=end_with_parent,
     ) as child:
         try:
             return child.wait(order.build.timeout_seconds)
@@ -144,6 +154,12 @@ def _wait(order: _Order, output: int) -> int | None:
             # A command that has ended is reaped already, and its number may be another's.
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
+
+
+def _is_disk_full(log: Path) -> bool:
+    """Whether a failed build lacked space: there is none, or its tools said so and have deleted their halves since."""
+    free = os.statvfs(log.parent)
+    return free.f_bavail * free.f_frsize < _LEAST_FREE_BYTES or os.strerror(errno.ENOSPC) in _tail(log)
 
 
 def _tail(log: Path) -> str:

@@ -4,9 +4,11 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hakprof.errors import BuildError
+from hakprof.model.run import Skipped
 
 _GIT_SECONDS = 30
 
@@ -32,19 +34,75 @@ def sources_hash(source: Path, globs: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """The commit of ``folder``, and whether files below it differ from it; (None, None) outside a repository."""
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """The commit of a folder and whether files differ from it; None for what is not known.
+
+    ``lacking`` says why something is not known although the folder is in a repository.
+    """
+
+    commit: str | None
+    dirty: bool | None
+    lacking: Skipped | None = None
+
+
+def git_state(folder: Path) -> GitState:
+    """The state of the repository that ``folder`` is in. Outside of one, and before its first commit, all is None."""
+    if _top(folder) is None:
+        return GitState(None, None)
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    if commit is None:
-        return None, None
+    if commit.fault is not None:
+        return GitState(None, None, _lacking(folder, commit.fault))
+    if commit.text is None:
+        return GitState(None, None)
     status = _git(folder, "status", "--porcelain", "--", ".")
-    return commit.strip(), None if status is None else bool(status.strip())
+    lacking = _lacking(folder, status.fault) if status.fault is not None else None
+    return GitState(commit.text.strip(), None if status.text is None else bool(status.text.strip()), lacking)
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What git said; both None where it found nothing and that is no fault."""
+
+    text: str | None
+    fault: str | None
+
+
+def _git(folder: Path, *arguments: str) -> _Answer:
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_GIT_SECONDS,
+            env=os.environ | {"LC_ALL": "C"},
+            check=False,
+        )
+    except FileNotFoundError:
+        return _Answer(None, "there is no git on PATH")
+    except OSError as error:
+        return _Answer(None, f"git cannot be started: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return _Answer(None, f"git did not answer within {_GIT_SECONDS} s")
+    if done.returncode == 0:
+        return _Answer(done.stdout, None)
+    lines = done.stderr.strip().splitlines()
+    return _Answer(None, lines[0].removeprefix("fatal: ") if lines else None)
+
+
+def _lacking(folder: Path, fault: str) -> Skipped:
+    if "dubious ownership" in fault:
+        remedy = f"git config --global --add safe.directory {_top(folder)}"
+    elif "no git on PATH" in fault:
+        remedy = "apt-get install git"
+    else:
+        remedy = f"run `git -C {folder} status` and mend what it says"
+    return Skipped(what="commit", reason=f"git: {fault}", remedy=remedy)
+
+
+def _top(folder: Path) -> Path | None:
+    """The repository's own folder, which is the one that git wants to be named; None outside of one."""
+    places = (folder.resolve(), *folder.resolve().parents)
+    return next((place for place in places if (place / ".git").exists()), None)

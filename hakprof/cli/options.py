@@ -1,5 +1,6 @@
 """Options that several commands share, and where their defaults come from."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -43,13 +44,23 @@ def project_file(chosen: Path | None) -> Path:
 
 
 def store_root(chosen: Path | None, project: Path) -> Path:
-    """Where runs are kept: as asked, else beside the user's hakprof.toml, else in the current folder."""
+    """Where runs are kept: as asked, else beside the user's hakprof.toml, else in the current folder. Absolute."""
     if chosen is not None:
-        return chosen
-    base = Path.cwd() if project.resolve() == default_project_file().resolve() else project.parent
-    if project.resolve() == default_project_file().resolve() and Path.cwd() == project.resolve().parent:
-        base = project.resolve().parent
-    return base / STORE_NAME
+        return chosen.resolve()
+    is_bundled = project.resolve() == default_project_file().resolve()
+    return (Path.cwd() if is_bundled else project.absolute().parent) / STORE_NAME
+
+
+def given_options(store: Path | None, project: Path | None) -> tuple[str, ...]:
+    """The options that a remedy must repeat so that its command means the same store and project."""
+    named = (("--store", store), ("--project", project))
+    return tuple(part for option, path in named if path is not None for part in (option, str(path.resolve())))
+
+
+def _store_option(root: Path) -> str:
+    """What leads a command to a store: nothing where it is the one that a command without options takes."""
+    default = store_root(None, project_file(None))
+    return "" if root.resolve() == default.resolve() else f" --store {shlex.quote(str(root))}"
 
 
 def find_run(name: str | None, root: Path, *, finished: bool = True) -> Path:
@@ -61,11 +72,15 @@ def find_run(name: str | None, root: Path, *, finished: bool = True) -> Path:
         if found is None:
             which = "finished" if finished else "unfinished"
             raise StoreError(
-                f"no {which} run in {root}", remedy="make one with `hakprof collect`, or name a run's folder"
+                f"no {which} run in {root}",
+                remedy=f"make one with `hakprof collect{_store_option(root)}`, or name a run's folder",
             )
         return found
     for candidate in (Path(name), root / "runs" / name):
         if candidate.is_dir():
             return candidate
     known = ", ".join(path.name for path in list_runs(root)[-5:]) or "none"
-    raise StoreError(f"no run {name!r}: neither a folder nor in {root}", remedy=f"runs there: {known}")
+    raise StoreError(
+        f"no run {name!r}: neither a folder nor in {root}",
+        remedy=f"runs there: {known} (`hakprof runs{_store_option(root)}`)",
+    )

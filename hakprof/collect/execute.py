@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hakprof.children import end_with_parent
 from hakprof.errors import HakprofError
 from hakprof.model.run import CellStatus
 from hakprof.store import utc_now
@@ -84,6 +85,7 @@ def execute(
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         except OSError as error:
             raise HakprofError(

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,20 +21,23 @@ from hakprof.collect.cells import CellRun
 from hakprof.collect.counters import run_counters
 from hakprof.collect.perf_record import keep_binaries, keep_kernel_symbols, keep_objects, run_perf_record
 from hakprof.collect.perf_stat import page_faults, run_perf_stat
-from hakprof.collect.plan import make_plan
+from hakprof.collect.pinning import check_pinning
+from hakprof.collect.plan import Plan, make_plan
 from hakprof.collect.progress import Progress, SilentProgress
 from hakprof.collect.strace import run_strace
 from hakprof.collect.target import Setting, resolve
 from hakprof.collect.throughput import run_throughput
 from hakprof.collect.warm_up import warm_up
-from hakprof.errors import ProjectError, RunInterruptedError, StoreError
+from hakprof.errors import NotMeasuredError, ProjectError, RunInterruptedError, StoreError
 from hakprof.model.run import BuildInfo, Cell, CellResult, CellStatus, Collector, Manifest, Skipped
 from hakprof.project.load import parse_project
 from hakprof.project.schema import Project, Study
-from hakprof.store import RunStore, create_run, open_run, utc_now
+from hakprof.store import RunStore, create_run, full_disk_remedy, open_run, utc_now
 
 _FAILURES_BEFORE_GIVING_UP = 2
+_GIVEN_UP = f"it went wrong {_FAILURES_BEFORE_GIVING_UP} times"
 _LEAST_FREE_BYTES = 1 << 20
+_ERROR_WORDS = re.compile(r"error|fail|cannot|can't|denied|no such|not permitted|unable|invalid", re.IGNORECASE)
 
 
 def collect(
@@ -44,33 +49,39 @@ def collect(
     quick: bool = False,
     resume: Path | None = None,
     progress: Progress | None = None,
+    options: Sequence[str] | None = None,
 ) -> RunStore:
-    """Run a study and store it below ``store_root``; with ``resume``, run the cells that an unfinished run lacks.
+    """Run a study and store it below ``store_root``; with ``resume``, run the cells that a run lacks.
+
+    Cells whose tool failed are among them: neither the program nor the allocator was to blame.
 
     ``project_file`` is the hakprof.toml in force: its folder is where relative paths start, its text is stored. A
     program that crashes, fails or hangs is a result. Raises HakprofError for what the user must mend (a build that
     fails, a program that is not there, a store that cannot be written) and RunInterruptedError on Ctrl-C and SIGTERM;
-    finished cells are kept in either case.
+    finished cells are kept in either case. ``options`` are those of the command line that a remedy must repeat.
     """
     progress = progress if progress is not None else SilentProgress()
     base = project_file.resolve().parent
+    store_root = store_root.resolve()  # programs and tools run in ``base``, not here
     with _sigterm_is_interrupt():
         try:
             if resume is not None:
-                prepared = _resumed(resume, study_name, base=base, store_root=store_root, progress=progress)
+                prepared = _resumed(resume.resolve(), study_name, base=base, store_root=store_root, progress=progress)
             else:
                 prepared = _started(
                     project, study_name, project_file, base=base, store_root=store_root, quick=quick, progress=progress
                 )
         except KeyboardInterrupt as stop:
             raise RunInterruptedError("interrupted before the first cell", remedy="run the command again") from stop
+        if options is not None:
+            prepared.store.resume_command = _resume_command(prepared.store.path, store_root, options)
         try:
             _run_cells(prepared, progress)
         except KeyboardInterrupt as stop:
             done = len(prepared.store.results())
             raise RunInterruptedError(
                 f"interrupted: {done} of {len(prepared.store.manifest.cells)} cells are stored",
-                remedy=f"go on with `hakprof collect --resume {prepared.store.path.name}`",
+                remedy=f"go on with `{prepared.store.resume_command}`",
             ) from stop
     return prepared.store
 
@@ -81,6 +92,12 @@ class _Prepared:
 
     store: RunStore
     setting: Setting
+
+
+def _resume_command(run: Path, store_root: Path, options: Sequence[str]) -> str:
+    """The command that goes on with a run: by its name where the options lead to its store, else by its path."""
+    named = run.name if run.parent == store_root / "runs" else str(run)
+    return shlex.join(("hakprof", "collect", "--resume", named, *options))
 
 
 def _study(project: Project, name: str | None) -> tuple[str, Study]:
@@ -103,10 +120,13 @@ def _started(
     progress: Progress,
 ) -> _Prepared:
     name, study = _study(project, study_name)
+    check_pinning(name, study)
     detection = detect(project)
-    commit, dirty = git_state(base)
     plan = make_plan(project, study, quick=quick, detection=detection)
-    builds = _make_builds(project, study, plan.cells, base, store_root, commit, dirty, progress)
+    _refuse_nothing(name, plan)
+    git = git_state(base)
+    builds = _make_builds(project, study, plan.cells, base, store_root, git.commit, git.dirty, progress)
+    skipped = plan.skipped if git.lacking is None else (*plan.skipped, git.lacking)
     setting = Setting(project, study, quick, base, builds, detection)
     _check_programs(setting, plan.cells)
     manifest = Manifest(
@@ -115,21 +135,31 @@ def _started(
         subject=project.project.name,
         study=name,
         created_utc=utc_now(),
-        commit=commit,
-        dirty=dirty,
+        commit=git.commit,
+        dirty=git.dirty,
         command_line=_command_line(),
         quick=quick,
         host=detection.host,
         capabilities=detection.capabilities,
         builds=tuple(builds.values()),
         cells=plan.cells,
-        skipped=plan.skipped,
+        skipped=skipped,
         project_file=project_file.read_text(encoding="utf-8"),
     )
-    for skipped in plan.skipped:
-        remedy = f" (mend it: {skipped.remedy})" if skipped.remedy else ""
-        progress.message(f"not measured: {skipped.what}: {skipped.reason}{remedy}")
+    for one in skipped:
+        remedy = f" (mend it: {one.remedy})" if one.remedy else ""
+        progress.message(f"not measured: {one.what}: {one.reason}{remedy}")
     return _Prepared(create_run(store_root, manifest), setting)
+
+
+def _refuse_nothing(study_name: str, plan: Plan) -> None:
+    if not plan.cells:
+        lacking = "; ".join(f"{one.what}: {one.reason}" for one in plan.skipped)
+        remedies = dict.fromkeys(one.remedy for one in plan.skipped if one.remedy)
+        raise NotMeasuredError(
+            f"study {study_name}: nothing of it can be measured here" + (f" ({lacking})" if lacking else ""),
+            remedy="; ".join(remedies) or f"give studies.{study_name} collectors that have something to run",
+        )
 
 
 def _resumed(path: Path, study_name: str | None, *, base: Path, store_root: Path, progress: Progress) -> _Prepared:
@@ -143,10 +173,15 @@ def _resumed(path: Path, study_name: str | None, *, base: Path, store_root: Path
         )
     project = parse_project(manifest.project_file, source=f"{path.name}/manifest.json")
     _, study = _study(project, manifest.study)
+    check_pinning(manifest.study, study)
     detection = detect(project)
     builds = _make_builds(project, study, manifest.cells, base, store_root, manifest.commit, manifest.dirty, progress)
     _refuse_other_builds(store, builds)
-    progress.message(f"resuming {path.name}: {len(store.results())} of {len(manifest.cells)} cells are stored")
+    again = sum(result.status is CellStatus.TOOL_FAILED for result in store.results())
+    repeated = f"; {again} whose tool failed are run again" if again else ""
+    progress.message(
+        f"resuming {path.name}: {len(store.results())} of {len(manifest.cells)} cells are stored{repeated}"
+    )
     return _Prepared(store, Setting(project, study, manifest.quick, base, builds, detection))
 
 
@@ -196,7 +231,7 @@ def _check_programs(setting: Setting, cells: tuple[Cell, ...]) -> None:
 
 def _run_cells(prepared: _Prepared, progress: Progress) -> None:
     store, setting = prepared.store, prepared.setting
-    stored = {result.cell.id: result for result in store.results()}
+    stored = {result.cell.id: result for result in store.results() if result.status is not CellStatus.TOOL_FAILED}
     left = [cell for cell in store.manifest.cells if cell.id not in stored]
     failures = Counter(_series(result.cell) for result in stored.values() if result.status is not CellStatus.OK)
     given_up: dict[str, Cell] = {}
@@ -213,19 +248,28 @@ def _run_cells(prepared: _Prepared, progress: Progress) -> None:
         result = _run_cell(prepared, cell)
         failures[_series(cell)] += result.status is not CellStatus.OK
         progress.cell_done(result)
+        if result.status is CellStatus.TOOL_FAILED:
+            progress.message(f"{cell.collector.value}: {_first_error(result.output_tail)}")
     skipped = tuple(
         Skipped(
             what=f"{cell.collector.value} of {cell.workload} under {cell.allocator} ({cell.variant}) from repetition "
             f"{cell.repetition + 1} on",
-            reason=f"it went wrong {_FAILURES_BEFORE_GIVING_UP} times",
+            reason=_GIVEN_UP,
             remedy="read the program's last output in the report",
         )
         for cell in given_up.values()
     )
     manifest = store.manifest
-    store.write_manifest(
-        manifest.model_copy(update={"finished_utc": utc_now(), "skipped": (*manifest.skipped, *skipped)})
-    )
+    others = tuple(one for one in manifest.skipped if one.reason != _GIVEN_UP)
+    store.write_manifest(manifest.model_copy(update={"finished_utc": utc_now(), "skipped": (*others, *skipped)}))
+
+
+def _first_error(output: str) -> str:
+    """The line of a tool's last output that says what went wrong, as well as can be told from its words."""
+    lines = [line.strip() for line in output.splitlines() if line.strip(" \n:")]
+    useful = [line for line in lines if line != "Error:"]
+    telling = next((line for line in useful if _ERROR_WORDS.search(line)), useful[0] if useful else "it said nothing")
+    return telling[:200]
 
 
 def _run_cell(prepared: _Prepared, cell: Cell) -> CellResult:
@@ -277,8 +321,7 @@ def _refuse_full_disk(store: RunStore) -> None:
     if free.f_bavail * free.f_frsize < _LEAST_FREE_BYTES:
         raise StoreError(
             f"{store.path}: the disk is full",
-            remedy=f"free some space, then go on with `hakprof collect --resume {store.path.name}`; "
-            "finished cells are kept",
+            remedy=full_disk_remedy(store.resume_command),
         )
 
 

@@ -9,7 +9,7 @@ from tiny_project import MINIMAL_TOOLS, fake_tool, make_tiny, path_with
 
 from hakprof.collect import peers
 from hakprof.collect.capabilities import Detection, detect
-from hakprof.project.schema import Project
+from hakprof.project.schema import Peer, Project
 
 pytestmark = pytest.mark.live
 FORBIDDEN = """Error:
@@ -51,6 +51,31 @@ def test_without_any_tool_each_lack_is_named_with_its_package(
     assert detection.hardware_events == ()
 
 
+def test_without_perf_nothing_is_guessed_about_the_machine(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    detection = detect_with(project, monkeypatch, tmp_path / "path")
+    for name in ("hardware_counters", "call_graph", "buildid_mmap", "region_control"):
+        found = detection.find(name)
+        assert found is not None
+        assert not found.available
+        assert "no perf on PATH" in found.detail
+        assert found.remedy == "apt-get install linux-perf"
+
+
+def test_an_empty_path_takes_no_peer_and_no_other_tool_away(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`env` and `true` are not on it; a library is found by the linker's cache and can be preloaded all the same."""
+    with_libc = project.model_copy(update={"peers": {"libc": Peer(library="libc.so.6")}})
+    monkeypatch.setenv("PATH", "")
+    assert detect(with_libc).has("peer libc")
+    folder = tmp_path / "tools"
+    fake_tool(folder, "strace", 'while [ "${1#-}" != "$1" ]; do shift; [ -e "$1" ] && shift; done; exec "$@"')
+    monkeypatch.setenv("PATH", str(folder))
+    assert detect(with_libc).has("strace")
+
+
 def test_everything_unavailable_says_why(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     detection = detect_with(project, monkeypatch, tmp_path / "path")
     for one in detection.capabilities:
@@ -72,6 +97,10 @@ def test_forbidden_perf_tells_the_level_and_the_sysctl(
     assert "Access to performance monitoring" in events.detail
     assert "perf_event_paranoid = " in events.detail
     assert events.remedy == "sysctl kernel.perf_event_paranoid=1"
+    hardware = detection.find("hardware_counters")
+    assert hardware is not None
+    assert "Access to performance monitoring" in hardware.detail
+    assert hardware.remedy == events.remedy
     assert not detection.has("call_graph")
     assert not detection.has("region_control")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hakprof.collect.host import describe_host, read_text
+from hakprof.collect.host import describe_host, read_text, trivial_program
 from hakprof.collect.peers import find_library, loads, package_version
 from hakprof.model.run import Capability, Host
 from hakprof.project.schema import Peer, Project
@@ -67,8 +67,10 @@ def detect(project: Project) -> Detection:
     with tempfile.TemporaryDirectory(prefix="hakprof-") as folder:
         scratch = Path(folder)
         events = _supported_events()
-        found = [_perf(), _perf_events(scratch), _hardware(events), _call_graph(scratch)]
-        found += [_build_ids(scratch), _region(scratch)]
+        found = [_perf(), _perf_events(scratch)]
+        unusable = next((one for one in found if not one.available), None)
+        found += [_hardware(events, unusable), _call_graph(scratch, unusable)]
+        found += [_build_ids(scratch, unusable), _region(scratch, unusable)]
     found += [_kernel_symbols(), _strace(), _program("valgrind", "valgrind", "callgrind is not run")]
     found += [_program(tool, tool, "builds cannot be made") for tool in _build_tools(project)]
     libraries = _libraries(project.peers)
@@ -119,7 +121,18 @@ def _perf() -> Capability:
 
 
 def _perf_events(scratch: Path) -> Capability:
-    command = ["perf", "record", "-N", "-q", "-e", "cpu-clock", "-o", str(scratch / "probe.data"), "--", "true"]
+    command = [
+        "perf",
+        "record",
+        "-N",
+        "-q",
+        "-e",
+        "cpu-clock",
+        "-o",
+        str(scratch / "probe.data"),
+        "--",
+        *trivial_program(),
+    ]
     tried = _try(command)
     level = read_text(_PARANOID) or "unknown"
     if tried.status == 0:
@@ -138,7 +151,7 @@ def _perf_events(scratch: Path) -> Capability:
 def _supported_events() -> tuple[str, ...]:
     """Hardware events that count: the value decides, since an unsupported one comes with 100 % running."""
     supported = []
-    tried = _try(["perf", "stat", "-x", ";", "-e", ",".join(HARDWARE_EVENTS), "--", "true"])
+    tried = _try(["perf", "stat", "-x", ";", "-e", ",".join(HARDWARE_EVENTS), "--", *trivial_program()])
     for line in tried.stderr.splitlines():
         fields = line.split(";")
         if len(fields) > 2 and fields[0].strip().isdigit():
@@ -148,63 +161,100 @@ def _supported_events() -> tuple[str, ...]:
     return tuple(supported)
 
 
-def _hardware(events: tuple[str, ...]) -> Capability:
+def _lacking(name: str, detail: str, remedy: str, replaced_by: str, unusable: Capability | None) -> Capability:
+    """Something of perf's that is not there; where perf itself is not (``unusable``), that is the reason."""
+    if unusable is not None:
+        detail = f"not to be had without {unusable.name}: {unusable.detail}"
+        remedy = unusable.remedy or remedy
+    return Capability(name=name, available=False, detail=detail, remedy=remedy, replaced_by=replaced_by)
+
+
+def _hardware(events: tuple[str, ...], unusable: Capability | None) -> Capability:
     if events:
         return Capability(name="hardware_counters", available=True, detail=", ".join(events))
-    return Capability(
-        name="hardware_counters",
-        available=False,
-        detail="no hardware event counts here (a virtual machine without a PMU, or perf is forbidden)",
-        remedy="run on bare metal, or give the guest a virtual PMU (KVM: `-cpu host,pmu=on`)",
-        replaced_by="cpu-clock samples, software events and callgrind's instruction counts",
+    return _lacking(
+        "hardware_counters",
+        "perf works, but no hardware event counts here (a virtual machine without a PMU?)",
+        "run on bare metal, or give the guest a virtual PMU (KVM: `-cpu host,pmu=on`)",
+        "callgrind's instruction counts"
+        if unusable is not None
+        else "cpu-clock samples, software events and callgrind's instruction counts",
+        unusable,
     )
 
 
-def _call_graph(scratch: Path) -> Capability:
+def _call_graph(scratch: Path, unusable: Capability | None) -> Capability:
     data = str(scratch / "chains.data")
     tried = _try(
-        ["perf", "record", "-N", "-q", "-g", "--call-graph", "fp", "-e", "cpu-clock", "-o", data, "--", "true"]
+        [
+            "perf",
+            "record",
+            "-N",
+            "-q",
+            "-g",
+            "--call-graph",
+            "fp",
+            "-e",
+            "cpu-clock",
+            "-o",
+            data,
+            "--",
+            *trivial_program(),
+        ]
     )
     if tried.status == 0:
         return Capability(name="call_graph", available=True, detail="frame pointers, user and kernel")
-    return Capability(
-        name="call_graph",
-        available=False,
-        detail="perf record -g does not work",
-        remedy="mend perf_events first",
-        replaced_by="samples without callers",
+    return _lacking(
+        "call_graph",
+        f"perf record -g does not work: {tried.reason}",
+        "apt-get install --reinstall linux-perf",
+        "samples without callers",
+        unusable,
     )
 
 
-def _build_ids(scratch: Path) -> Capability:
+def _build_ids(scratch: Path, unusable: Capability | None) -> Capability:
     data = str(scratch / "build-ids.data")
-    tried = _try(["perf", "record", "-N", "-q", "--buildid-mmap", "-e", "cpu-clock", "-o", data, "--", "true"])
+    tried = _try(
+        ["perf", "record", "-N", "-q", "--buildid-mmap", "-e", "cpu-clock", "-o", data, "--", *trivial_program()]
+    )
     if tried.status == 0:
         return Capability(
             name="buildid_mmap", available=True, detail="every mapped object is recorded with its build id"
         )
-    return Capability(
-        name="buildid_mmap",
-        available=False,
-        detail="this perf or kernel records no build id with a mapping (needs perf 5.12 and Linux 5.12)",
-        remedy="mend perf_events first; then a newer kernel with its linux-perf",
-        replaced_by="build ids of objects that hold samples",
+    return _lacking(
+        "buildid_mmap",
+        "this perf or kernel records no build id with a mapping (needs perf 5.12 and Linux 5.12)",
+        "boot a newer kernel and install its linux-perf",
+        "build ids of objects that hold samples",
+        unusable,
     )
 
 
-def _region(scratch: Path) -> Capability:
+def _region(scratch: Path, unusable: Capability | None) -> Capability:
     control, answer = scratch / "control", scratch / "answer"
     os.mkfifo(control)
     os.mkfifo(answer)
-    command = ["perf", "stat", "-e", "task-clock", "-D", "-1", "--control", f"fifo:{control},{answer}", "--", "true"]
+    command = [
+        "perf",
+        "stat",
+        "-e",
+        "task-clock",
+        "-D",
+        "-1",
+        "--control",
+        f"fifo:{control},{answer}",
+        "--",
+        *trivial_program(),
+    ]
     if _try(command).status == 0:
         return Capability(name="region_control", available=True, detail="perf --control: start-up is left out")
-    return Capability(
-        name="region_control",
-        available=False,
-        detail="this perf takes no commands while it runs (needs perf 5.10)",
-        remedy="apt-get install linux-perf of the running distribution release",
-        replaced_by="profiles of whole runs; start-up dilutes every share",
+    return _lacking(
+        "region_control",
+        "this perf takes no commands while it runs (needs perf 5.10)",
+        "apt-get install linux-perf of the running distribution release",
+        "profiles of whole runs; start-up dilutes every share",
+        unusable,
     )
 
 
@@ -232,7 +282,7 @@ def kernel_symbols_readable() -> bool:
 def _strace() -> Capability:
     if shutil.which("strace") is None:
         return Capability(name="strace", available=False, detail="no strace on PATH", remedy="apt-get install strace")
-    tried = _try(["strace", "-f", "-c", "-o", os.devnull, "true"])
+    tried = _try(["strace", "-f", "-c", "-o", os.devnull, *trivial_program()])
     if tried.status == 0:
         return Capability(name="strace", available=True, detail=_try(["strace", "--version"]).reason)
     return Capability(

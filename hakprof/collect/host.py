@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from hakprof.model.run import Host
@@ -41,6 +42,12 @@ def read_text(path: str) -> str | None:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
+
+
+def trivial_program() -> tuple[str, ...]:
+    """A program that does nothing, to try tools on, wherever PATH leads."""
+    found = next((path for path in ("/bin/true", "/usr/bin/true") if os.access(path, os.X_OK)), None)
+    return (found,) if found is not None else (sys.executable, "-I", "-S", "-c", "pass")
 
 
 def _first_line(command: tuple[str, ...]) -> str | None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from hakprof.collect.host import trivial_program
 from hakprof.project.schema import Peer
 
 _LDCONFIG = ("/sbin/ldconfig", "/usr/sbin/ldconfig", "ldconfig")
@@ -32,7 +33,7 @@ def loads(library: Path) -> bool:
     environment = {"PATH": os.environ.get("PATH", ""), "LD_PRELOAD": str(library), "LANG": "C.UTF-8"}
     try:
         done = subprocess.run(
-            ["env", "true"], env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+            trivial_program(), env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -1,11 +1,14 @@
 """Findings: a rule fires beyond its threshold, on the lower end of the interval, and only with its parent."""
 
+import polars as pl
 import pytest
-from runs import HEALTHY_COUNTERS, PROJECT, RunBuilder, healthy
+from runs import HEALTHY_COUNTERS, LIBRARY, MIMALLOC, PROJECT, RunBuilder, healthy, with_frames
 
 from hakprof.analysis.bundle import analyse
 from hakprof.analysis.findings import Finding, Severity, Status
+from hakprof.analysis.findings.common import with_folders
 from hakprof.analysis.inputs import RunData
+from hakprof.model.frames import CELL_KEY, INSTRUCTIONS
 from hakprof.model.run import CellStatus, Collector
 
 
@@ -26,7 +29,7 @@ def test_a_healthy_run_has_none() -> None:
         ({"benchmark": 850, "tiny_alloc_fast": 50, "k:futex": 100}, {"lock-contention"}),
         ({"benchmark": 600, "classify_ptr": 300, "tiny_alloc_fast": 100}, {"slow-classification"}),
         ({"benchmark": 600, "refill": 200, "shared_pool": 100, "libc": 100}, {"front-cache-misses"}),
-        ({"benchmark": 500, "tiny_free_fast": 500}, {"hot-layer-tiny_free_fast"}),
+        ({"benchmark": 500, "tiny_free_fast": 500}, {"hot-layers"}),
         ({"benchmark": 500, "libc": 500}, set()),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -39,6 +42,80 @@ def test_few_samples_make_no_bottleneck() -> None:
     """8 % page faults of 50 samples: the interval reaches down to 3 %."""
     run = RunBuilder().recording({"benchmark": 40, "tiny_alloc_fast": 4, "k:page_fault": 4, "k:futex": 2}).build()
     assert "page-fault-churn" not in findings(run)
+
+
+@pytest.mark.parametrize(("samples", "found"), [(29, False), (30, True)], ids=str)
+def test_no_finding_rests_on_fewer_than_thirty_samples(samples: int, found: bool) -> None:
+    run = RunBuilder().recording({"benchmark": 30, "tiny_alloc_fast": 30, "k:page_fault": samples}).build()
+    assert ("page-fault-churn" in findings(run)) == found
+
+
+@pytest.mark.parametrize(
+    ("layers", "severity"),
+    [
+        ({"benchmark": 60, "tiny_alloc_fast": 20, "k:page_fault": 45}, Severity.HIGH),  # the same share
+        ({"benchmark": 600, "tiny_alloc_fast": 200, "k:page_fault": 450}, Severity.CRITICAL),
+    ],
+    ids=["wide", "narrow"],
+)
+def test_severity_is_that_of_the_intervals_low_end(layers: dict[str, int], severity: Severity) -> None:
+    finding = findings(RunBuilder().recording(layers).build())["page-fault-churn"]
+    assert finding.severity == severity
+    assert finding.gain is not None
+    assert (finding.gain.low >= 0.5) == (severity == Severity.CRITICAL)
+
+
+def test_a_few_handed_on_calls_are_not_critical_for_want_of_a_recording() -> None:
+    counters = HEALTHY_COUNTERS | {"fallback.libc_alloc": 200_000}
+    assert findings(RunBuilder().counted(counters).build())["libc-fallback"].severity == Severity.MEDIUM
+
+
+def test_commands_say_where_the_build_is() -> None:
+    builder = RunBuilder().throughput([100.0] * 7).recording({"benchmark": 500, "refill": 500})
+    verify = findings(builder.build())["front-cache-misses"].verify
+    assert verify[0] == "OUT=store/build/release"
+    assert verify[1] == ("HAKMEM_TINY_FAST_CAP=16 LD_PRELOAD=$OUT/lib/libdemo.so $OUT/bin/small --ops 1000000")
+
+
+def test_a_path_with_a_space_still_knows_its_folder() -> None:
+    run = RunBuilder().throughput([100.0] * 7).build()
+    (line, command) = with_folders(run, ["LD_PRELOAD='/store/build/release/my lib.so' /store/build/release/bin/small"])
+    assert line == "OUT=store/build/release"
+    assert command == 'LD_PRELOAD="$OUT/my lib.so" $OUT/bin/small'
+
+
+def test_unnamed_code_is_no_hot_layer() -> None:
+    assert findings(RunBuilder().recording({"benchmark": 500, "other_hakmem": 500}).build()) == {}
+
+
+def test_hot_layers_are_one_finding_that_says_what_each_is() -> None:
+    layers = {"benchmark": 200, "tiny_free_fast": 500, "tiny_alloc_fast": 300}
+    finding = findings(RunBuilder().throughput([100.0] * 7).recording(layers).build())["hot-layers"]
+    assert finding.title.endswith("(tiny_free_fast and tiny_alloc_fast)")
+    assert "tiny_free_fast (50.0 %, 5.00 ns/op) and tiny_alloc_fast (30.0 %, 3.00 ns/op)" in finding.symptom
+    assert finding.impact is not None
+    assert finding.impact.count == 800
+    assert len(set(finding.options)) == len(finding.options) == 2
+    assert "tiny_free_fast_function, tiny_free_fast.c:7" in finding.options[0]
+    assert finding.hypotheses[1].status == Status.VALIDATED, "all of the layer's samples are at one line"
+
+
+@pytest.mark.parametrize(
+    ("instructions", "status"),
+    [(50, Status.VALIDATED), (20, Status.REJECTED)],
+    ids=str,
+)
+def test_hot_layers_are_held_against_the_peers_instructions(instructions: int, status: Status) -> None:
+    builder = RunBuilder().recording({"benchmark": 200, "tiny_free_fast": 800})
+    rows = []
+    for allocator, library, per_pair in (("demo", LIBRARY, instructions), ("mimalloc", MIMALLOC.path, 30)):
+        cell = builder.cell(Collector.CALLGRIND, allocator=allocator, total_malloc_calls=1000)
+        key = {name: getattr(cell, name) for name in CELL_KEY if name != "cell"} | {"cell": cell.id}
+        rows.append(key | {"object": library, "function": "malloc", "instructions": per_pair * 1000})
+    run = with_frames(builder.build(), instructions=pl.DataFrame(rows, schema=INSTRUCTIONS))
+    hypothesis = findings(run)["hot-layers"].hypotheses[0]
+    assert hypothesis.status == status
+    assert f"{instructions}.0 instructions per pair, 30.0 in mimalloc" in hypothesis.reason
 
 
 def test_a_child_needs_its_parent() -> None:
@@ -56,7 +133,8 @@ def test_gain_is_amdahls_bound_with_the_interval_carried_through() -> None:
     assert finding.gain.value == pytest.approx(1.0)
     assert finding.gain.low < 1.0 < finding.gain.high
     assert finding.severity == Severity.CRITICAL
-    assert "at most +100.0 %" in finding.expected
+    assert "point estimate +100.0 %" in finding.expected
+    assert finding.expected.startswith(f"between +{finding.gain.low * 100:.1f} % and +{finding.gain.high * 100:.1f} %")
 
 
 def test_ranked_by_gain_with_crashes_first() -> None:
@@ -64,13 +142,13 @@ def test_ranked_by_gain_with_crashes_first() -> None:
     builder.cell(Collector.THROUGHPUT, repetition=1, status=CellStatus.CRASHED)
     ranked = analyse(builder.build()).findings
     assert ranked[0].id == "crash"
-    assert [finding.id for finding in ranked[1:]] == ["page-fault-churn", "hot-layer-tiny_free_fast"]
+    assert [finding.id for finding in ranked[1:]] == ["page-fault-churn", "hot-layers"]
 
 
 @pytest.mark.parametrize(("scale", "severity"), [(1.0, Severity.LOW), (0.5, Severity.MEDIUM)], ids=["ahead", "behind"])
 def test_the_way_every_call_must_go_is_never_severe(scale: float, severity: Severity) -> None:
     run = healthy(scale).recording({"benchmark": 100, "tiny_free_fast": 2000}, "small").build()
-    assert findings(run)["hot-layer-tiny_free_fast"].severity == severity
+    assert findings(run)["hot-layers"].severity == severity
 
 
 def test_ranked_by_gain() -> None:
@@ -100,7 +178,7 @@ def test_kernel_findings_name_the_user_function() -> None:
 
 def test_user_findings_name_function_file_and_line() -> None:
     run = RunBuilder().recording({"benchmark": 500, "tiny_free_fast": 500}).build()
-    spot = findings(run)["hot-layer-tiny_free_fast"].locations[0]
+    spot = findings(run)["hot-layers"].locations[0]
     assert (spot.function, spot.file, spot.line) == ("tiny_free_fast_function", "tiny_free_fast.c", 7)
 
 
@@ -199,5 +277,5 @@ def test_a_crash_and_its_peers(peers_well: bool, status: Status) -> None:
 
 def test_a_failed_check_marks_the_findings_that_rest_on_it() -> None:
     builder = RunBuilder().recording({"benchmark": 30, "tiny_free_fast": 40})
-    finding = findings(builder.build())["hot-layer-tiny_free_fast"]
+    finding = findings(builder.build())["hot-layers"]
     assert "T5" in finding.doubted_by

@@ -104,8 +104,12 @@ class RunData:
 
     def time_samples(self) -> pl.DataFrame:
         """Samples of each recording's time event: what shares of time are made of."""
+        return self.time_only(self.samples)
+
+    def time_only(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of samples, stacks or lines that belong to their recording's time event."""
         events = {profile.cell: profile.time_event for profile in self.profiles if profile.time_event}
         if not events:
-            return self.samples.clear()
+            return frame.clear()
         keys = pl.DataFrame({"cell": list(events), "event": list(events.values())})
-        return self.samples.join(keys, on=["cell", "event"], how="semi", maintain_order="left")
+        return frame.join(keys, on=["cell", "event"], how="semi", maintain_order="left")

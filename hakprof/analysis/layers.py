@@ -144,14 +144,27 @@ def layer_locations(run: RunData, workload: str, layer: str, *, most: int = 3) -
     )
 
 
-def _hottest_lines(run: RunData, workload: str, layer: str) -> dict[str, tuple[str | None, int | None]]:
-    own = run.lines.filter(
+def hottest_line(run: RunData, workload: str, layer: str) -> tuple[Location, Share] | None:
+    """The source line that holds most samples of ``layer``, and its share of them; None without a line table."""
+    lines = _lines(run, workload, layer)
+    placed = _largest(lines.drop_nulls(["file", "line"]), ["function", "file", "line"])
+    if not placed.height:
+        return None
+    function, file, line, count = placed.row(0)
+    return Location(function, *_place(run, (file, line)), None, count), wilson(count, int(lines["count"].sum()))
+
+
+def _lines(run: RunData, workload: str, layer: str) -> pl.DataFrame:
+    """Samples of time by line: a recording may hold other events, which are no time."""
+    own = run.time_only(run.lines).filter(
         (pl.col("allocator") == run.subject) & (pl.col("variant") == "default") & (pl.col("layer") == layer)
     )
-    if workload != ALL:
-        own = own.filter(pl.col("workload") == workload)
+    return own if workload == ALL else own.filter(pl.col("workload") == workload)
+
+
+def _hottest_lines(run: RunData, workload: str, layer: str) -> dict[str, tuple[str | None, int | None]]:
     found: dict[str, tuple[str | None, int | None]] = {}
-    for function, file, line, _ in _largest(own, ["function", "file", "line"]).iter_rows():
+    for function, file, line, _ in _largest(_lines(run, workload, layer), ["function", "file", "line"]).iter_rows():
         found.setdefault(function, (file, line))
     return found
 

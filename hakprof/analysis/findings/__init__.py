@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from hakprof.analysis.allocator_counters import CounterSet, RouteTable
 from hakprof.analysis.findings.classification import find_slow_classification
+from hakprof.analysis.findings.common import with_folders
 from hakprof.analysis.findings.crashes import find_crashes
 from hakprof.analysis.findings.fallback import find_fallback
 from hakprof.analysis.findings.front_cache import find_front_cache_misses
-from hakprof.analysis.findings.hot_layer import PREFIX as HOT_LAYER
-from hakprof.analysis.findings.hot_layer import find_hot_layers
+from hakprof.analysis.findings.hot_layers import ID as HOT_LAYERS
+from hakprof.analysis.findings.hot_layers import find_hot_layers
 from hakprof.analysis.findings.kernel_dominated import find_kernel_dominated
 from hakprof.analysis.findings.locks import find_locks
 from hakprof.analysis.findings.mapping_churn import find_mapping_churn
@@ -33,6 +34,7 @@ _RULES = (
     find_slow_classification,
     find_fallback,
     find_front_cache_misses,
+    find_hot_layers,
 )
 
 
@@ -49,14 +51,16 @@ def find_bottlenecks(
     """Every finding: what has no gain to rank by (a crash) first, hot layers last, between them by attainable gain."""
     context = Context(run, throughput, layers, syscalls, counters, routes)
     found = [finding for rule in _RULES if (finding := rule(context)) is not None]
-    found += find_hot_layers(context)
     ranked = sorted(found, key=_rank)
-    return tuple(replace(finding, doubted_by=_doubts(finding, trust)) for finding in ranked)
+    return tuple(
+        replace(finding, doubted_by=_doubts(finding, trust), verify=with_folders(run, finding.verify))
+        for finding in ranked
+    )
 
 
 def _rank(finding: Finding) -> tuple[bool, bool, float, str]:
     gain = finding.gain.value if finding.gain else 0.0
-    return finding.gain is not None, finding.id.startswith(HOT_LAYER), -gain, finding.id
+    return finding.gain is not None, finding.id == HOT_LAYERS, -gain, finding.id
 
 
 def _doubts(finding: Finding, trust: tuple[TrustCheck, ...]) -> tuple[str, ...]:

@@ -1,19 +1,22 @@
 """Parts that several rules share: evidence rows, callers of kernel layers, commands that reproduce a cell."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import polars as pl
 
 from hakprof.analysis import wording
 from hakprof.analysis.findings.model import Context, Crossing, Gain, Proof
 from hakprof.analysis.inputs import RunData
-from hakprof.analysis.layers import Location
+from hakprof.analysis.layers import FaultRow, LayerTable, Location
 from hakprof.model.run import CellResult, Collector
 
 # Frames by which x86-64 and arm64 kernels are entered; what stands before them in a chain is the user's frame.
 _KERNEL_ENTRIES = ("asm_exc_", "asm_sysvec_", "entry_SYSCALL", "el0t_64_sync", "el0_sync")
+_STORE_DEPTH = 3  # <store>/build/<folder of the build>
 
 
 def layer_proof(crossings: Sequence[Crossing], row: str) -> list[Proof]:
@@ -26,6 +29,12 @@ def layer_proof(crossings: Sequence[Crossing], row: str) -> list[Proof]:
         )
         for one in crossings
     ]
+
+
+def fault_proof(table: LayerTable, row: FaultRow) -> Proof:
+    """Page faults that code of one layer ran into."""
+    figure = f"{wording.count(row.faults)} faults, {wording.share(row.share)}"
+    return Proof(f"Page faults, {table.title}", f"touched by {row.layer}", figure)
 
 
 def cause_proof(crossings: Sequence[Crossing], layers: Sequence[str], *, most: int = 3) -> list[Proof]:
@@ -109,39 +118,59 @@ def titles(crossings: Sequence[Crossing]) -> tuple[str, ...]:
 
 
 def at_most(gain: Gain, workload_title: str) -> str:
-    """The sentence on what removing a cost could give: a bound, not a promise."""
+    """The sentence on what removing a cost could give: a bound, not a promise, and the bound is the interval's end."""
     return (
-        f"at most {wording.change(gain.value)} throughput ({wording.change(gain.low)} to {wording.change(gain.high)})"
-        f" on {workload_title}, if all of it vanished"
+        f"between {wording.change(gain.low)} and {wording.change(gain.high)} throughput at most on {workload_title}, if"
+        f" all of it vanished (point estimate {wording.change(gain.value)})"
     )
 
 
 def plain_command(run: RunData, workload: str, variant: str = "default") -> str | None:
-    """The command line of a plain run of the subject, with the build's folder as $OUT."""
+    """The command line of a plain run of the subject; its paths are absolute."""
     for result in run.results_of(Collector.THROUGHPUT):
         cell = result.cell
         if (cell.workload, cell.allocator, cell.variant) == (workload, run.subject, variant):
-            return command_text(run, result)
+            return command_line(result)
     return None
 
 
-def command_text(run: RunData, result: CellResult, *, prefix: Sequence[str] = ()) -> str:
-    """What to type to run the program of a cell as it was run, ``prefix`` (a tool) in front of it."""
+def command_text(run: RunData, result: CellResult) -> str:
+    """What to type to run the program of a cell as it was run, with $OUT for its build's folder."""
+    return with_folders(run, [command_line(result)])[-1]
+
+
+def with_folders(run: RunData, commands: Sequence[str]) -> tuple[str, ...]:
+    """Commands with $OUT for the build's folder, after a line that says where that is, seen from beside the store.
+
+    Commands that use several builds have one such line, and a variable, for each.
+    """
+    texts = list(commands)
+    used = [build for build in run.manifest.builds if any(f"{build.out}/" in text for text in texts)]
+    lines = []
+    for build in used:
+        name = "OUT" if len(used) == 1 else f"OUT_{re.sub(r'[^A-Z0-9]', '_', build.name.upper())}"
+        below_store = "/".join(PurePosixPath(build.out).parts[-_STORE_DEPTH:])
+        lines.append(f"{name}={shlex.quote(below_store)}")
+        # What the shell shall not split stays quoted, but in quotes that let the variable through.
+        texts = [re.sub(rf"'{re.escape(build.out)}(/[^']*)'", rf'"${name}\1"', text) for text in texts]
+        texts = [text.replace(f"{build.out}/", f"${name}/") for text in texts]
+    return (*lines, *texts)
+
+
+def command_line(result: CellResult, *, prefix: Sequence[str] = ()) -> str:
+    """The program of a cell as it was run, ``prefix`` (a tool) in front of it; paths are absolute."""
     settings = dict(sorted(result.environment.items()))
     if result.preload is not None:
         settings.setdefault("LD_PRELOAD", result.preload.path)
     assignments = [f"{key}={shlex.quote(value)}" for key, value in settings.items() if not key.startswith("HAKPROF_")]
     program = [shlex.quote(part) for part in result.program]
     lead = [*prefix, "env", *assignments] if prefix and assignments else [*prefix, *assignments]
-    text = " ".join([*lead, *program])
-    for build in run.manifest.builds:
-        text = text.replace(build.out, f"$OUT/{build.name}" if len(run.manifest.builds) > 1 else "$OUT")
-    return text
+    return " ".join([*lead, *program])
 
 
 def tool_command(run: RunData, workload: str, tool: Sequence[str]) -> tuple[str, ...]:
     """The plain run of ``workload`` under another tool; nothing if there was no such run."""
     for result in run.results_of(Collector.THROUGHPUT):
         if (result.cell.workload, result.cell.allocator, result.cell.variant) == (workload, run.subject, "default"):
-            return (command_text(run, result, prefix=tool),)
+            return (command_line(result, prefix=tool),)
     return ()

@@ -1,6 +1,6 @@
 """Crashes, time-outs and bad exit statuses of the subject: results that come before any speed."""
 
-from hakprof.analysis.findings.common import command_text
+from hakprof.analysis.findings.common import command_line
 from hakprof.analysis.findings.model import Context, Finding, Hypothesis, Proof, Severity, Status
 from hakprof.analysis.labels import workload_title
 from hakprof.analysis.trust import Concern
@@ -30,7 +30,7 @@ def find_crashes(context: Context) -> Finding | None:
         hypotheses=(_peers_too(context, lead),),
         options=("reproduce it with the command below before reading any throughput of this workload",),
         expected="a result instead of none",
-        verify=(command_text(run, lead),),
+        verify=(command_line(lead),),
         concerns=(Concern.RESULTS,),
     )
 

@@ -8,6 +8,7 @@ from hakprof.analysis.findings.model import (
     LIBC_MALLOC,
     Context,
     Finding,
+    Gain,
     Hypothesis,
     Proof,
     Severity,
@@ -17,6 +18,8 @@ from hakprof.analysis.findings.model import (
 )
 from hakprof.analysis.statistics import Share, wilson
 from hakprof.analysis.trust import Concern
+
+MOST_CALLS = 0.5
 
 
 def find_fallback(context: Context) -> Finding | None:
@@ -30,7 +33,7 @@ def find_fallback(context: Context) -> Finding | None:
     gain = gain_of(libc) if libc else None
     return Finding(
         id="libc-fallback",
-        severity=severity_of(gain) if gain and share.value < 0.5 else Severity.CRITICAL,
+        severity=_severity(share, gain),
         title="Calls handed on to libc",
         workloads=tuple(dict.fromkeys(one.title for _, one in found)),
         impact=libc,
@@ -53,7 +56,7 @@ def find_fallback(context: Context) -> Finding | None:
         expected=(
             f"libc's malloc holds {wording.share(libc)} of the samples there; the allocator's own cost would replace it"
             if libc
-            else "not known: this workload was not recorded"
+            else "not known: this workload was not recorded, or with too few samples"
         ),
         verify=tuple(
             f"HAKMEM_SIZE_HIST=1 HAKMEM_STATS_FILE=stats.json {command}"
@@ -62,6 +65,13 @@ def find_fallback(context: Context) -> Finding | None:
         ),
         concerns=(Concern.COUNTERS,),
     )
+
+
+def _severity(share: Share, gain: Gain | None) -> Severity:
+    """An allocator that hands on most of its calls is not the one that is measured."""
+    if share.low >= MOST_CALLS:
+        return Severity.CRITICAL
+    return severity_of(gain) if gain else Severity.MEDIUM
 
 
 def _share(one: CounterSet) -> Share:

@@ -13,11 +13,16 @@ from hakprof.analysis.findings.model import (
     gain_of,
     severity_of,
 )
+from hakprof.analysis.statistics import LEAST_SAMPLES
 from hakprof.analysis.trust import Concern
 
 
 def find_kernel_dominated(context: Context) -> Finding | None:
-    found = [Crossing(t, t.kernel) for t in context.tables if t.kernel.low > KERNEL_DOMINATED]
+    found = [
+        Crossing(t, t.kernel)
+        for t in context.tables
+        if t.kernel.count >= LEAST_SAMPLES and t.kernel.low > KERNEL_DOMINATED
+    ]
     if not found:
         return None
     found.sort(key=lambda one: (-one.share.value, one.table.workload))

@@ -1,7 +1,8 @@
 """What a finding is, what its rules may look at, and every threshold in one place.
 
-A rule fires on the *lower* end of an interval, so that few samples never make a bottleneck, and a child counts only if
-its parent is crossed too (as top-down analysis does): no "12 % mincore" of a kernel share of 1 %.
+A rule fires on the *lower* end of an interval, and a finding is as severe as that end says, so that few samples never
+make a bottleneck; fewer than LEAST_SAMPLES make none at all. A child counts only if its parent is crossed too (as
+top-down analysis does): no "12 % mincore" of a kernel share of 1 %.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from enum import StrEnum
 from hakprof.analysis.allocator_counters import CounterSet, RouteTable
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.layers import ALL, UNATTRIBUTED, LayerTable, Location
-from hakprof.analysis.statistics import Share, attainable_gain
+from hakprof.analysis.statistics import LEAST_SAMPLES, Share, attainable_gain
 from hakprof.analysis.syscalls import SyscallTable
 from hakprof.analysis.throughput import Throughput
 from hakprof.analysis.trust import Concern
@@ -32,7 +33,7 @@ LIBC_FALLBACK = 0.001  # of the malloc calls
 LOCK_CONTENDED = 0.01  # of the acquisitions of one lock
 LOCK_WAIT = 0.02  # of the threads' time in the measured region
 CAUSE_MAJORITY = 0.50  # a cause is called the cause from here on
-# Severity, by the throughput that could be gained at most.
+# Severity, by the throughput that could be gained if all of it vanished, at the low end of its interval.
 CRITICAL_GAIN, HIGH_GAIN, MEDIUM_GAIN = 0.50, 0.15, 0.05
 
 LIBC_MALLOC = ("glibc_front", "glibc_arena", "glibc_system")
@@ -64,7 +65,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Throughput that could be gained at most: 0.25 = +25 %."""
+    """Throughput that could be gained if all of a cost vanished: 0.25 = +25 %. "At most" is ``high``, not ``value``."""
 
     value: float
     low: float
@@ -114,8 +115,8 @@ class Context:
 
     @property
     def tables(self) -> tuple[LayerTable, ...]:
-        """Layer tables of single workloads."""
-        return tuple(table for table in self.layers if table.workload != ALL)
+        """Layer tables of single workloads with samples enough to conclude from."""
+        return tuple(table for table in self.layers if table.workload != ALL and table.samples >= LEAST_SAMPLES)
 
     def syscalls_of(self, workload: str) -> SyscallTable | None:
         own = (t for t in self.syscalls if t.workload == workload and t.allocator == self.run.subject)
@@ -139,7 +140,7 @@ def crossings(context: Context, layers: Sequence[str], threshold: float, *, kern
     for table in context.tables:
         share = table.share_of(*layers)
         parent, needed = (table.kernel, KERNEL_PARENT) if kernel else (allocator_share(table), ALLOCATOR_PARENT)
-        if share.low > threshold and parent.low > needed:
+        if share.count >= LEAST_SAMPLES and share.low > threshold and parent.low > needed:
             found.append(Crossing(table, share))
     return sorted(found, key=lambda one: (-one.share.value, one.table.workload))
 
@@ -159,8 +160,8 @@ def gain_of(share: Share) -> Gain:
 
 
 def severity_of(gain: Gain) -> Severity:
-    if gain.value >= CRITICAL_GAIN:
+    if gain.low >= CRITICAL_GAIN:
         return Severity.CRITICAL
-    if gain.value >= HIGH_GAIN:
+    if gain.low >= HIGH_GAIN:
         return Severity.HIGH
-    return Severity.MEDIUM if gain.value >= MEDIUM_GAIN else Severity.LOW
+    return Severity.MEDIUM if gain.low >= MEDIUM_GAIN else Severity.LOW

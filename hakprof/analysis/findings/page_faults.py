@@ -5,6 +5,7 @@ from hakprof.analysis.findings.common import (
     at_most,
     cause_proof,
     counter_proof,
+    fault_proof,
     kernel_callers,
     layer_proof,
     per_op_proof,
@@ -19,7 +20,6 @@ from hakprof.analysis.findings.model import (
     Context,
     Finding,
     Hypothesis,
-    Proof,
     Status,
     crossings,
     gain_of,
@@ -49,7 +49,7 @@ def find_page_faults(context: Context) -> Finding | None:
         evidence=(
             *layer_proof(found, LAYER),
             *cause_proof(found, [LAYER]),
-            *_fault_proof(lead.table),
+            *(fault_proof(lead.table, row) for row in lead.table.faults[:3]),
             *per_op_proof(context, workload, ["minor-faults", "page-faults"]),
             *counter_proof(context, workload, ["stages.stage3", "superslabs.created", "superslabs.released"]),
             *syscall_proof(context, workload, GIVING_BACK),
@@ -65,17 +65,6 @@ def find_page_faults(context: Context) -> Finding | None:
         verify=tool_command(context.run, workload, ["perf", "record", "-e", "page-faults", "-c", "1", "-g", "--"]),
         concerns=(Concern.LAYERS,),
     )
-
-
-def _fault_proof(table: LayerTable) -> list[Proof]:
-    return [
-        Proof(
-            f"Page faults, {table.title}",
-            f"touched by {row.layer}",
-            f"{wording.count(row.faults)} faults, {wording.share(row.share)}",
-        )
-        for row in table.faults[:3]
-    ]
 
 
 def _own_touch(table: LayerTable) -> Hypothesis:

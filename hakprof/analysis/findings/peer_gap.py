@@ -56,7 +56,10 @@ def find_peer_gap(context: Context) -> Finding | None:
         else (),
         hypotheses=(_within_reach(table, gain),),
         options=("start with the layers named in the evidence: they are where this allocator's own time goes",),
-        expected=f"{wording.change(gain.value)} on {lead.workload_title} would draw level with {peer}",
+        expected=(
+            f"{wording.change(gain.value)} ({wording.change(gain.low)} to {wording.change(gain.high)}) on"
+            f" {lead.workload_title} would draw level with {peer}"
+        ),
         verify=tuple(command for command in [plain_command(context.run, lead.workload)] if command),
         concerns=(Concern.RESULTS, Concern.LAYERS),
     )

@@ -149,17 +149,30 @@ def _build_ids(profile: PerfProfile) -> dict[str, str]:
 
 def _fingerprint(project: Project, objects: Path, kallsyms: Path | None) -> bytes:
     """Everything beside the recording that decides how its samples are attributed."""
-    at_hand = sorted(path.relative_to(objects).as_posix() for path in objects.glob("*/*")) if objects.is_dir() else []
     kernel = hashlib.sha256(kallsyms.read_bytes()).hexdigest() if kallsyms else None
     rules = [*project.layers, *(rule for name in project.catalogues for rule in catalogue(name))]
     parts = {
         "format": FORMAT,
         "code": _code_digest(),
         "rules": [rule.model_dump() for rule in rules],
-        "objects": at_hand,
+        "objects": _content(objects),
         "kernel": kernel,
     }
     return json.dumps(parts, sort_keys=True).encode()
+
+
+def _content(objects: Path) -> dict[str, str]:
+    """Path and digest of every ELF file at hand: one that is exchanged under its name gives other functions."""
+    files = sorted(path for path in objects.glob("*/*") if path.is_file()) if objects.is_dir() else []
+    found = {}
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            digest = f"unreadable: {error.strerror}"
+        found[path.relative_to(objects).as_posix()] = digest
+    return found
 
 
 @cache_once

@@ -214,3 +214,28 @@ def test_every_name_in_the_allocators_rules_exists() -> None:
             assert re.search(expression, text) or pattern in aliases, pattern
         for file in rule.files:
             assert list((native_dir() / "src").glob(file.removeprefix("src/"))), file
+
+
+@live
+def test_a_stripped_object_that_holds_samples_is_named_with_the_remedy(tmp_path: Path) -> None:
+    # A program of its own: perf keeps what it recorded by build id, and would lend this one its symbols.
+    stripped = compile_program(tmp_path, "-s", rounds=1_400_000, name="stripped")
+    recording = record(tmp_path, "-F", "4999", command=(str(stripped),))
+    warnings = attribute(read_perf_data(recording), Symbolizer(), load_rules(ALL)).warnings
+    assert any(w.startswith(f"{stripped}: stripped") and "do not strip" in w for w in warnings)
+
+
+@live
+def test_an_object_with_symbols_is_not_called_stripped(found: Attribution, program: Path) -> None:
+    assert not any(str(program) in warning for warning in found.warnings)
+
+
+def test_layers_of_whole_objects_are_known_as_such() -> None:
+    caught = load_rules(ALL).catch_all
+    assert {"other_hakmem", "mimalloc", "jemalloc", "tcmalloc", "benchmark", "libc"} == caught
+    named = LayerRule(layer="mimalloc", functions=("mi_*",))
+    assert "mimalloc" not in load_rules(ALL, (named,)).catch_all
+
+
+def test_the_free_path_is_titled_by_the_sizes_that_it_serves() -> None:
+    assert "tiny and mid" in load_rules(ALL).titles["tiny_free_fast"]

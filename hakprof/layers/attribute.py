@@ -22,6 +22,7 @@ from hakprof.layers.rules import UNATTRIBUTED, RuleSet
 from hakprof.parse.perf_data import PerfProfile
 from hakprof.symbols import Symbolizer
 
+STRIPPED_SHARE = 0.05  # of the samples of time: below it nobody misses the names
 _CPUMODE_KERNEL = 1
 _MOST = 2**62  # no real sum of periods comes near it
 _CHAIN_KEY = ("stack_id", "ip", "mapping", "cpumode")
@@ -109,8 +110,24 @@ def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> A
             (rules.layers[index] for index in matched[matched >= 0].tolist()), _objects(profile, symbolizer)
         ),
         titles=dict(rules.titles),
-        warnings=symbolizer.warnings,
+        warnings=(*symbolizer.warnings, *_stripped(profile, symbolizer)),
     )
+
+
+def _stripped(profile: PerfProfile, symbolizer: Symbolizer) -> list[str]:
+    """Objects that hold a good part of the time and have no symbol table: their functions cannot be told apart."""
+    timed = profile.samples.filter(pl.col("event").is_in([event.index for event in profile.events if event.is_time]))
+    total = int(timed["count"].sum())
+    user = timed.filter((pl.col("cpumode") != _CPUMODE_KERNEL) & (pl.col("mapping") >= 0))
+    counts = user.group_by("mapping").agg(pl.col("count").sum())
+    objects = profile.mappings.with_row_index("mapping").with_columns(pl.col("mapping").cast(pl.Int32))
+    held = counts.join(objects, on="mapping").group_by("path", "build_id").agg(pl.col("count").sum()).sort("path")
+    return [
+        f"{path}: stripped, and at least {STRIPPED_SHARE:.0%} of the samples are in it: functions that it does not"
+        " export have no names — remedy: keep its symbols (-g, do not strip), or install its debug package"
+        for path, identity, count in held.iter_rows()
+        if path.startswith("/") and count >= STRIPPED_SHARE * total and symbolizer.names_exported_only(path, identity)
+    ]
 
 
 def _objects(profile: PerfProfile, symbolizer: Symbolizer) -> list[tuple[str, bool, tuple[str, ...]]]:

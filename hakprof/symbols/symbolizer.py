@@ -36,6 +36,7 @@ class _Object:
     segments: ElfFile | None
     symbols: SymbolTable
     inlines: InlineTable | None
+    exported_only: bool = False
 
 
 class Symbolizer:
@@ -88,6 +89,10 @@ class Symbolizer:
         """All names in the symbol table of an object; () for a stripped or missing one."""
         return self._object(path, build_id).symbols.names
 
+    def names_exported_only(self, path: str, build_id: str | None) -> bool:
+        """Whether an object was found, and without the table of its own functions: .dynsym has the exported ones."""
+        return self._object(path, build_id).exported_only
+
     @staticmethod
     def _frames(one: _Object, path: str, address: int, symbol: str | None) -> tuple[Frame, ...]:
         chain = one.inlines.find(address) if one.inlines is not None else ()
@@ -117,7 +122,8 @@ class Symbolizer:
             symbols = _NO_SYMBOLS
         if not symbols.names:
             self._warnings.append(f"{path}: has no symbols (stripped), its samples stay without names")
-        return _Object(found.runtime, symbols, InlineTable(found.debug, self._cache_dir))
+        exported_only = found.debug.section(".symtab") is None
+        return _Object(found.runtime, symbols, InlineTable(found.debug, self._cache_dir), exported_only)
 
     def _kernel_table(self, build_id: str | None) -> SymbolTable:
         if build_id not in self._kernel:

@@ -6,6 +6,7 @@ from hakprof.analysis.bundle import Analysis, analyse
 from hakprof.analysis.compare import Comparison
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_group
+from hakprof.analysis.layers import LayerTable
 from hakprof.analysis.throughput import Throughput
 from hakprof.analysis.trust import Concern, TrustCheck, Verdict
 from hakprof.analysis.trust.endings import ending
@@ -40,7 +41,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         key_findings=sentences.key_findings(run, analysis.throughput),
         layers=layer_views(analysis.layers),
         layer_matrix=layer_matrix(analysis.layers),
-        layer_notes=tuple(_layer_notes(run)),
+        layer_notes=tuple(_layer_notes(run, analysis.layers)),
         events=analysis.events,
         instructions=analysis.instructions,
         syscalls=analysis.syscalls,
@@ -97,12 +98,18 @@ def _result_groups(run: RunData, throughput: Throughput) -> tuple[ResultGroup, .
     return tuple(group for group in found if group.rows)
 
 
-def _layer_notes(run: RunData) -> Iterator[str]:
+_NS_NOTES = {
+    "task-clock": "ns/op is CPU time of one operation (task-clock under perf stat): the times of several threads add up.",
+    "wall": "ns/op is wall time of one operation × threads, from the plain runs: CPU time was not counted here.",
+}
+
+
+def _layer_notes(run: RunData, tables: Sequence[LayerTable]) -> Iterator[str]:
     """How the samples were taken, as far as a reader needs it to judge them."""
     events = sorted({facts.time_event for facts in run.profiles if facts.time_event})
     if events:
         yield f"Event: {', '.join(events)}, {run.study.frequency_hz} Hz; inlined functions count as their own layer."
-        yield "ns/op is CPU time of one operation, from the plain runs: with several threads their times add up."
+        yield from (note for source, note in _NS_NOTES.items() if any(one.ns_source == source for one in tables))
         yield "The table over all workloads together weighs each by how long it was recorded."
     if run.unmatched_layers:
         yield f"Rules that matched nothing in this run: {', '.join(sorted(run.unmatched_layers))}."

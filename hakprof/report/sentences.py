@@ -140,7 +140,7 @@ def bottlenecks(findings: Sequence[Finding]) -> tuple[Bottleneck, ...]:
 def _line(finding: Finding) -> str:
     more = len(finding.workloads) - 1
     others = f" (and on {more} more workload{'s' if more > 1 else ''})" if more else ""
-    gain = f"; at most {wording.change(finding.gain.value)}" if finding.gain else ""
+    gain = f"; at most {wording.change(finding.gain.high)}" if finding.gain else ""
     return f"{finding.symptom.removesuffix('.')}{others}{gain}."
 
 

@@ -258,6 +258,21 @@ def test_slower_than_a_peer() -> None:
     assert finding.hypotheses[0].status == Status.REJECTED
 
 
+@pytest.mark.parametrize(
+    ("allocator", "status"),
+    [(300, Status.REJECTED), (375, Status.UNTESTED), (450, Status.LIKELY)],
+    ids=str,
+)
+def test_a_gap_is_within_reach_only_if_the_whole_interval_says_so(allocator: int, status: Status) -> None:
+    """The fastest peer is ahead by 60 %: 37.5 % of the time would have to vanish."""
+    builder = healthy(scale=0.5)
+    own = {"benchmark": 1000 - allocator, "tiny_alloc_fast": allocator}
+    builder.samples, builder.profiles = [], []
+    for workload in ("small", "large"):
+        builder.recording(own, workload)
+    assert findings(builder.build())["peer-gap"].hypotheses[0].status == status
+
+
 def test_no_gap_is_claimed_within_the_noise() -> None:
     builder = RunBuilder()
     builder.throughput([100, 130, 80, 110, 95, 120, 90], allocator="system")

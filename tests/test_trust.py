@@ -150,6 +150,7 @@ def test_t2_expects_no_object_where_the_project_names_none() -> None:
     found = check(builder.build(), "T2")
     assert found.verdict == Verdict.UNKNOWN
     assert all("the project names no library to expect" in row.detail for row in found.evidence)
+    assert "names no library" in found.summary
 
 
 def test_t2_misses_a_library_that_was_not_preloaded() -> None:
@@ -294,12 +295,20 @@ def test_t5_takes_the_program_and_libc_as_wholes() -> None:
     assert check(RunBuilder().recording({"benchmark": 500, "libc": 400}).build(), "T5").verdict == Verdict.PASS
 
 
+def test_t5_names_an_empty_recording_even_beside_something_worse() -> None:
+    builder = RunBuilder().recording({"tiny_alloc_fast": 50})
+    builder.cell(Collector.PERF_RECORD, "large")
+    found = check(builder.build(), "T5")
+    assert found.verdict == Verdict.FAIL
+    assert "without samples: large blocks, Demo, default" in found.summary
+
+
 def test_t5_names_recordings_without_samples() -> None:
     builder = healthy()
     builder.cell(Collector.PERF_RECORD, "small", "mimalloc")
     found = check(builder.build(), "T5")
     assert found.verdict == Verdict.WARN
-    assert "small blocks, mimalloc, default: its recording is missing" in found.summary
+    assert "1 more planned and without samples: small blocks, mimalloc, default." in found.summary
     only = RunBuilder()
     only.cell(Collector.PERF_RECORD)
     assert check(only.build(), "T5").verdict == Verdict.WARN
@@ -365,7 +374,7 @@ def test_c11_counts_what_was_not_run() -> None:
     builder.planned.append(builder.planned[0].model_copy(update={"repetition": 9}))
     found = check(builder.build(), "C11")
     assert found.verdict == Verdict.WARN
-    assert "1 were not run" in found.summary
+    assert "1 have no result" in found.summary
 
 
 def test_c11_names_what_a_finished_run_lacks() -> None:

@@ -105,9 +105,10 @@ def _within_reach(table: LayerTable | None, gain: Gain) -> Hypothesis:
     if table is None:
         return Hypothesis(text, Status.UNTESTED, "this workload was not recorded")
     own = allocator_share(table)
-    bound = attainable_gain(own.value)
+    least, most = attainable_gain(own.low), attainable_gain(own.high)
     reason = (
-        f"they hold {wording.share(own)} of the samples: at most {wording.change(bound)},"
-        f" and {wording.change(gain.value)} is needed"
+        f"they hold {wording.share(own)} of the samples: between {wording.change(least)} and {wording.change(most)} at"
+        f" most, and {wording.change(gain.value)} is needed"
     )
-    return Hypothesis(text, Status.LIKELY if bound >= gain.value else Status.REJECTED, reason)
+    status = Status.LIKELY if least >= gain.value else Status.REJECTED if most < gain.value else Status.UNTESTED
+    return Hypothesis(text, status, reason)

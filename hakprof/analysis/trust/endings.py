@@ -33,7 +33,7 @@ def check_endings(run: RunData) -> TrustCheck:
     if not rows:
         summary = f"All {total} cells ran and ended well."
     else:
-        summary = f"{len(bad) + len(silent)} of {total} cells did not end well, {len(missing)} were not run."
+        summary = f"{len(bad) + len(silent)} of {total} cells did not end well, {len(missing)} have no result."
         summary += f" {rows[0].what}: {rows[0].detail}."
     verdict = worst([row.verdict for row in rows]) if rows else Verdict.PASS
     remedy = "read the program's last output below; `hakprof collect --resume` runs what is missing" if rows else None

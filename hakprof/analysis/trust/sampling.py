@@ -61,6 +61,8 @@ def check_sampling(run: RunData, tables: tuple[LayerTable, ...]) -> TrustCheck:
         f" within ±{wording.points(widest_half_width(fewest.samples))} points at the widest; unattributed at most"
         f" {wording.pct(largest.share_of(UNATTRIBUTED).value)}."
     )
+    if empty:
+        summary += f" {len(empty)} more planned and without samples: {wording.listing([row.what for row in empty])}."
     bad = [row for row in evidence if row.verdict in (Verdict.FAIL, Verdict.WARN)]
     if bad:
         summary += f" {bad[0].what}: {bad[0].detail}."

@@ -161,7 +161,8 @@ def _read_features(stream: BinaryIO, features: int, table_at: int, file_size: in
     sections = [struct.unpack_from("<2Q", table, 16 * index) for index in range(len(bits))]
     end = max((start + size for start, size in sections), default=0)
     if end > file_size:
-        warnings.append(f"the file is {end - file_size} bytes shorter than its header says: its last notes are cut off")
+        lacking = f"{end - file_size} byte{'s' if end - file_size > 1 else ''}"
+        warnings.append(f"the file is {lacking} shorter than its header says: its last notes are cut off")
     for bit, (start, size) in zip(bits, sections, strict=True):
         try:
             notes.read_feature(bit, _at(stream, start, min(size, _MAX_TABLE_BYTES)))

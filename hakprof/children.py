@@ -1,17 +1,66 @@
-"""Programs that we start do not outlive us: the kernel ends them even where hakprof is killed with SIGKILL."""
+"""What we start does not outlive us, even where hakprof is killed with SIGKILL and can no longer end it itself.
 
-import ctypes
-import signal
+A signal at the parent's death (PR_SET_PDEATHSIG) would reach the tool alone: perf stat and strace leave the program
+running. So a small process waits for the end of a pipe whose other end dies with us, and then kills the process group
+that it was told last. It sleeps as long as nothing begins or ends.
+"""
 
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-# Looked up here: between fork and exec nothing should be loaded.
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import IO
+
+_GUARD = """
+import contextlib, os, signal, sys
+group = 0
+for line in sys.stdin:
+    group = int(line)
+if group > 1:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+"""
 
 
-def end_with_parent() -> None:
-    """For Popen's ``preexec_fn``: SIGTERM when the parent dies (prctl(2), PR_SET_PDEATHSIG).
+@contextlib.contextmanager
+def guarded(group: int) -> Iterator[None]:
+    """While this lasts, the process group ends with us. It must have been started with ``start_new_session``."""
+    pipe = _guard()
+    _tell(pipe, group)
+    try:
+        yield
+    finally:
+        _tell(pipe, 0)
 
-    SIGTERM rather than SIGKILL, because perf, strace and make pass that one on to what they have started.
-    """
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+def start_guard() -> None:
+    """Start the waiting process, if it is not there yet: before something that is measured rather than beside it."""
+    _guard()
+
+
+@cache
+def _guard() -> IO[str] | None:
+    try:
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _GUARD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    # It ends after us by its nature; Popen would warn of that when it is collected.
+    guard.returncode = 0
+    return guard.stdin
+
+
+def _tell(pipe: IO[str] | None, group: int) -> None:
+    """A guard that is gone protects no longer; that is no reason to stop measuring."""
+    if pipe is not None:
+        with contextlib.suppress(OSError):
+            pipe.write(f"{group}\n")
+            pipe.flush()

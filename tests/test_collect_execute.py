@@ -1,6 +1,7 @@
 """Running one command: how it ends, what it leaves, and that nothing of it goes on living."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,12 +142,15 @@ def test_peak_memory_is_the_programs_or_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_the_program_ends_when_hakprof_does(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("tool", ["", "'perf', 'stat', '-o', 'stat', '--', ", "'strace', '-f', '-c', '-o', 'calls', "])
+def test_the_program_ends_when_hakprof_does(tmp_path: Path, number: signal.Signals, tool: str) -> None:
+    if tool and shutil.which(tool.split("'")[1]) is None:
+        pytest.skip("the tool is missing here")
     seconds = unique_seconds()
     code = (
         "from pathlib import Path; import sys; sys.path.insert(0, 'TESTS')\n"
         "from test_collect_execute import run\n"
-        f"run(Path({str(tmp_path)!r}), 'sleep', {seconds!r})"
+        f"run(Path({str(tmp_path)!r}), {tool}'sleep', {seconds!r})"
     ).replace("TESTS", str(Path(__file__).parent))
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 20

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hakprof import elf
 from hakprof.builds.sources import sources_hash
-from hakprof.children import end_with_parent
+from hakprof.children import guarded
 from hakprof.errors import BuildError, ParseError
 from hakprof.model.run import BinaryInfo, BuildInfo
 from hakprof.project.schema import Build, Project
@@ -144,10 +144,10 @@ def _wait(order: _Order, output: int) -> int | None:
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=end_with_parent,
     ) as child:
         try:
-            return child.wait(order.build.timeout_seconds)
+            with guarded(child.pid):
+                return child.wait(order.build.timeout_seconds)
         except subprocess.TimeoutExpired:
             return None
         finally:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hakprof.children import end_with_parent
+from hakprof.children import guarded, start_guard
 from hakprof.errors import HakprofError
 from hakprof.model.run import CellStatus
 from hakprof.store import utc_now
@@ -72,6 +72,7 @@ def execute(
 
     Raises HakprofError when the program cannot be started. On KeyboardInterrupt the whole session is killed first.
     """
+    start_guard()
     with stdout.open("wb") as out, stderr.open("wb") as err:
         started_utc = utc_now()
         own_peak = _own_peak_bytes()
@@ -85,7 +86,6 @@ def execute(
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                preexec_fn=end_with_parent,
             )
         except OSError as error:
             raise HakprofError(
@@ -96,7 +96,8 @@ def execute(
             resource.prlimit(child.pid, resource.RLIMIT_CORE, (0, 0))
         watch = _Watch(child.pid, began, timeout_seconds, watched, output_limit_bytes)
         try:
-            watch.until_ended()
+            with guarded(child.pid):
+                watch.until_ended()
         finally:
             # The leader is not reaped yet, so the session's id cannot have been given to somebody else.
             _kill_session(child.pid, signal.SIGKILL)

@@ -134,7 +134,7 @@ def _more_instructions(counted: dict[str, InstructionRow], subject: str) -> Hypo
 
 def _one_line(layer: str, spot: Location, share: Share) -> Hypothesis:
     """Whether there is one place to work on. Why it takes long there, samples of time alone do not tell."""
-    text = f"most of {layer} is spent at one place ({_where(spot)})"
+    text = f"most of {layer} is spent at {_where(spot)}"
     status = Status.VALIDATED if share.low > CAUSE_MAJORITY else Status.UNTESTED
     status = Status.REJECTED if share.high < CAUSE_MAJORITY else status
     return Hypothesis(text, status, f"that line holds {wording.share(share)} of the layer's samples")

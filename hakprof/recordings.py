@@ -149,14 +149,13 @@ def _build_ids(profile: PerfProfile) -> dict[str, str]:
 
 def _fingerprint(project: Project, objects: Path, kallsyms: Path | None) -> bytes:
     """Everything beside the recording that decides how its samples are attributed."""
-    kernel = hashlib.sha256(kallsyms.read_bytes()).hexdigest() if kallsyms else None
     rules = [*project.layers, *(rule for name in project.catalogues for rule in catalogue(name))]
     parts = {
         "format": FORMAT,
         "code": _code_digest(),
         "rules": [rule.model_dump() for rule in rules],
         "objects": _content(objects),
-        "kernel": kernel,
+        "kernel": _digest(kallsyms) if kallsyms else None,
     }
     return json.dumps(parts, sort_keys=True).encode()
 
@@ -164,15 +163,16 @@ def _fingerprint(project: Project, objects: Path, kallsyms: Path | None) -> byte
 def _content(objects: Path) -> dict[str, str]:
     """Path and digest of every ELF file at hand: one that is exchanged under its name gives other functions."""
     files = sorted(path for path in objects.glob("*/*") if path.is_file()) if objects.is_dir() else []
-    found = {}
-    for path in files:
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            digest = f"unreadable: {error.strerror}"
-        found[path.relative_to(objects).as_posix()] = digest
-    return found
+    return {path.relative_to(objects).as_posix(): _digest(path) for path in files}
+
+
+def _digest(path: Path) -> str:
+    """Of a file's content; of one that cannot be read, why: whoever needs it will say so."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 @cache_once

@@ -61,3 +61,8 @@ def test_an_exchanged_object_makes_another_cache_key(tmp_path: Path) -> None:
         os.utime(elf, (0, 0))
         keys.add(_fingerprint(project, tmp_path / "objects", None))
     assert len(keys) == 2
+
+
+def test_kernel_symbols_that_cannot_be_read_are_no_traceback(tmp_path: Path) -> None:
+    project = parse_project(PROJECT, source="test")
+    assert b"unreadable: Is a directory" in _fingerprint(project, tmp_path / "objects", tmp_path)

@@ -401,6 +401,13 @@ def test_cpus_that_are_not_there_are_named_before_anything_runs(tiny: Tiny) -> N
     assert not tiny.store.exists()
 
 
+def test_pinning_needs_taskset(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.edit("[studies.plain]", f'[studies.plain]\npin_cpus = "{min(os.sched_getaffinity(0))}"')
+    monkeypatch.setenv("PATH", path_with(tmp_path / "path", *MINIMAL_TOOLS))
+    with pytest.raises(HakprofError, match=r"studies\.plain\.pin_cpus: no taskset"):
+        run(tiny, "plain")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root")
 def test_a_commit_that_git_keeps_back_is_said_to_be(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

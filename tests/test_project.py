@@ -74,7 +74,9 @@ def test_minimal_project():
             ('"w"]', '"w"]\n[peers.mine]'), "peers.mine: this is the name of the allocator", id="peer-is-subject"
         ),
         pytest.param(('"./w"', '"./w\\u0000"'), "workloads.w.program: a NUL byte", id="nul-in-program"),
-        pytest.param(('"./w"', '""'), "workloads.w.program", id="empty-program"),
+        pytest.param(
+            ('"./w"', '""'), "workloads.w.program: String should have at least 1 character", id="empty-program"
+        ),
         pytest.param(('"./w"', '"./w"\nargs = ["a", "\\u0000"]'), "workloads.w.args.1: a NUL byte", id="nul-in-args"),
         pytest.param(
             ("[variants.default]", '[variants.default]\nenvironment = { A = "\\u0000" }'),

@@ -75,7 +75,7 @@ def _free_layer(name: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Text = Annotated[str, AfterValidator(_without_nul)]  # what reaches a program: argument, path, environment
-File = Annotated[Text, Field(min_length=1)]
+File = Annotated[str, Field(min_length=1), AfterValidator(_without_nul)]
 Arguments = tuple[Text, ...]
 Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
 Environment = dict[Annotated[Text, AfterValidator(_variable)], Text]

@@ -46,7 +46,8 @@ def load_run(path: Path, *, use_cache: bool = True) -> RunData:
         )
     results = tuple(store.results())
     cells = [(result, store.cell_dir(result.cell.id)) for result in results]
-    texts = read_cells(cells)
+    regions = {name for name, workload in project.workloads.items() if workload.region}
+    texts = read_cells(cells, must_print=regions)
     recordings = read_recordings(
         cells,
         project=project,

@@ -248,6 +248,8 @@ def _layer_changes(old: LayerTable, new: LayerTable) -> list[LayerChange]:
             continue
         delta, low, high = share_difference(share_was, share_now)
         ns_was, ns_now = (was.ns_per_op if was else 0.0), (now.ns_per_op if now else 0.0)
+        if old.ns_source != new.ns_source:
+            ns_was = ns_now = None  # CPU time beside wall time would look like a change
         moved = not low <= 0 <= high
         changes.append(
             LayerChange(old.title, layer, kernel, share_was, share_now, delta, low, high, ns_was, ns_now, moved)

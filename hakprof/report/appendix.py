@@ -3,7 +3,7 @@
 import re
 
 from hakprof import units
-from hakprof.analysis.findings.common import command_text
+from hakprof.analysis.findings.common import command_line, with_folders
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.model.run import BuildInfo, CellResult, Collector
@@ -92,8 +92,8 @@ def _plain_runs(run: RunData) -> list[Command]:
     order = [key for name in reversed(run.allocators) for key in found if key[0] == name]
     lines = []
     for key in order:
-        lines += [f"# {allocator_title(run, key[0])}, {key[1]}", command_text(run, found[key])]
-    return [Command("Single runs ($OUT is the build's folder)", tuple(lines))]
+        lines += [f"# {allocator_title(run, key[0])}, {key[1]}", command_line(found[key])]
+    return [Command("Single runs", with_folders(run, lines))]
 
 
 def _tool_runs(run: RunData) -> list[Command]:

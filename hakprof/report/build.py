@@ -99,7 +99,7 @@ def _result_groups(run: RunData, throughput: Throughput) -> tuple[ResultGroup, .
 
 
 _NS_NOTES = {
-    "task-clock": "ns/op is CPU time of one operation (task-clock under perf stat): the times of several threads add up.",
+    "task-clock": "ns/op is CPU time of one operation (task-clock under perf stat); times of several threads add up.",
     "wall": "ns/op is wall time of one operation × threads, from the plain runs: CPU time was not counted here.",
 }
 

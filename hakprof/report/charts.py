@@ -114,9 +114,12 @@ def _label(text: str) -> str:
     return fit(text, (MAX_LABEL_COLUMNS + 0.5) * FONT * CHAR_WIDTH, FONT)
 
 
+_LEAST_SHOWN = 1e-9  # below it an axis would have to be magnified beyond what a float holds
+
+
 def _scale(largest: float) -> tuple[float, float]:
     """A round step and the end of an axis that holds ``largest`` in four to eight steps."""
-    if not largest > 0:
+    if not largest > _LEAST_SHOWN:
         return 0.25, 1.0
     raw = largest / 5
     power = 10.0 ** math.floor(math.log10(raw))

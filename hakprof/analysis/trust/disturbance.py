@@ -37,7 +37,7 @@ class _Tool:
 
 _TOOLS = {
     Collector.PERF_RECORD: _Tool("perf record", PERF_WARN_RATIO, PERF_FAIL_RATIO, Concern.LAYERS),
-    Collector.PERF_STAT: _Tool("perf stat", PERF_WARN_RATIO, PERF_FAIL_RATIO, Concern.RESULTS),
+    Collector.PERF_STAT: _Tool("perf stat", PERF_WARN_RATIO, PERF_FAIL_RATIO, Concern.LAYERS),
     Collector.STRACE: _Tool("strace", STRACE_WARN_RATIO, 0.0, Concern.SYSCALLS),
     Collector.COUNTERS: _Tool("instrumented build", INSTRUMENTED_WARN_RATIO, 0.0, Concern.COUNTERS),
 }
@@ -46,14 +46,16 @@ _TOOLS = {
 def check_disturbance(run: RunData, throughput: Throughput) -> TrustCheck:
     """Throughput of the one run under each tool over that of the plain runs, per workload of the default variant."""
     rows: list[Evidence] = []
-    parts, verdicts = [], {}
+    parts: list[str] = []
+    verdicts: dict[Concern, Verdict] = {}
     for collector, tool in _TOOLS.items():
         rows += _without_line(run, tool, collector)
         ratios = _ratios(run, throughput, collector)
         if ratios:
             parts.append(f"{tool.title} ×{min(ratio.of_median for ratio in ratios.values()):.2f}")
             graded = [_row(run, tool, name, ratio) for name, ratio in ratios.items()]
-            verdicts[tool.concern] = worst([row.verdict for row in graded])
+            before = verdicts.get(tool.concern, Verdict.PASS)
+            verdicts[tool.concern] = worst([before, *(row.verdict for row in graded)])
             rows += graded
     if not rows:
         summary = "No workload ran both plain and under a tool."

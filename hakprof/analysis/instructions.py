@@ -15,18 +15,26 @@ from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.model.run import Collector
 
 MOST_FUNCTIONS = 4
+# callgrind knows an object by its .text; code in another section (tcmalloc's malloc and free) is filed under this name.
+UNKNOWN_OBJECT = "???"
+MOST_UNKNOWN = 0.1  # of the allocator's own instructions and the unknown ones; beyond it neither can be told
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionRow:
-    """One allocator on one workload. ``functions``: the allocator's costliest, with their instructions per pair."""
+    """One allocator on one workload. ``functions``: the allocator's costliest, with their instructions per pair.
+
+    ``allocator_per_pair`` is None, and ``functions`` empty, where callgrind cannot tell the allocator's code.
+    """
 
     workload: str
     workload_title: str
     allocator: str
     allocator_title: str
     is_subject: bool
-    allocator_per_pair: float  # inside the object whose malloc served, per malloc call and the free that goes with it
+    allocator_per_pair: (
+        float | None
+    )  # inside the object whose malloc served, per malloc call and the free that goes with it
     total_per_pair: float  # of the whole process
     functions: tuple[tuple[str, float], ...]
     pairs: int  # malloc calls of the run
@@ -50,6 +58,9 @@ def _rows(run: RunData, workload: str, allocator: str) -> Iterator[InstructionRo
     own = counted.filter(pl.col("object").str.split("/").list.last() == served)
     if not own.height:
         return
+    own_count = int(own["instructions"].sum())
+    unknown = int(counted.filter(pl.col("object") == UNKNOWN_OBJECT)["instructions"].sum())
+    is_told = unknown <= MOST_UNKNOWN * (own_count + unknown)
     largest = own.sort(["instructions", "function"], descending=[True, False]).head(MOST_FUNCTIONS)
     yield InstructionRow(
         workload=workload,
@@ -57,8 +68,10 @@ def _rows(run: RunData, workload: str, allocator: str) -> Iterator[InstructionRo
         allocator=allocator,
         allocator_title=allocator_title(run, allocator),
         is_subject=allocator == run.subject,
-        allocator_per_pair=int(own["instructions"].sum()) / pairs,
+        allocator_per_pair=own_count / pairs if is_told else None,
         total_per_pair=int(counted["instructions"].sum()) / pairs,
-        functions=tuple((name, count / pairs) for name, count in largest[["function", "instructions"]].iter_rows()),
+        functions=tuple(
+            (name, count / pairs) for name, count in largest[["function", "instructions"]].iter_rows() if is_told
+        ),
         pairs=pairs,
     )

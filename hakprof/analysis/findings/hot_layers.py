@@ -110,13 +110,13 @@ def _line_proof(title: str, layer: str, spot: Location, share: Share) -> Proof:
 
 
 def _instruction_proof(row: InstructionRow) -> Proof:
-    figure = f"{row.allocator_per_pair:.1f} instructions per malloc/free pair inside it"
+    figure = f"{row.total_per_pair:.1f} instructions per malloc/free pair, the benchmark's own included"
     return Proof(f"Instructions, {row.workload_title}", row.allocator_title, figure)
 
 
 def _leanest(counted: dict[str, InstructionRow], subject: str) -> InstructionRow | None:
     peers = [row for row in counted.values() if row.allocator != subject]
-    return min(peers, key=lambda row: (row.allocator_per_pair, row.allocator), default=None)
+    return min(peers, key=lambda row: (row.total_per_pair, row.allocator), default=None)
 
 
 def _more_instructions(counted: dict[str, InstructionRow], subject: str) -> Hypothesis:
@@ -125,10 +125,10 @@ def _more_instructions(counted: dict[str, InstructionRow], subject: str) -> Hypo
     if own is None or peer is None:
         return Hypothesis(text, Status.UNTESTED, "callgrind counted no peer and this allocator on this workload")
     reason = (
-        f"{own.allocator_per_pair:.1f} instructions per pair, {peer.allocator_per_pair:.1f} in {peer.allocator_title},"
-        " the leanest peer"
+        f"{own.total_per_pair:.1f} instructions per pair in the whole process,"
+        f" {peer.total_per_pair:.1f} in {peer.allocator_title}, the leanest peer"
     )
-    more = own.allocator_per_pair > peer.allocator_per_pair
+    more = own.total_per_pair > peer.total_per_pair
     return Hypothesis(text, Status.VALIDATED if more else Status.REJECTED, reason)
 
 
@@ -150,8 +150,8 @@ def _options(
     own, peer = counted.get(subject), _leanest(counted, subject)
     if own is not None and own.functions:
         costly = [f"{name} ({per_pair:.1f} per pair)" for name, per_pair in own.functions[:2]]
-        if peer is not None and own.allocator_per_pair <= peer.allocator_per_pair:
-            total = f"{own.allocator_per_pair:.1f} per pair"
+        if peer is not None and own.total_per_pair <= peer.total_per_pair:
+            total = f"{own.total_per_pair:.1f} per pair"
             found.append(f"fewer instructions promise little: {total} are already no more than any peer's")
         else:
             found.append(f"shorten the functions that execute most: {wording.listing(costly)}")

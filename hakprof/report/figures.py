@@ -76,9 +76,7 @@ def _flame(run: RunData, table: LayerTable) -> Iterator[tuple[Chart, str]]:
     if not own.height:
         return
     title = f"Flame graph: {table.title}"
-    svg = flame_graph(
-        own, event=cells[own["cell"][0]] or "", title=title, subtitle="", layer_titles=dict(run.layer_titles)
-    )
+    svg = flame_graph(own, event=cells[own["cell"][0]] or "", title=title)
     yield Chart("flame", title, f"flame-{table.workload}.svg"), svg
 
 

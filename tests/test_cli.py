@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,32 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one_whole(tmp_path: 
 
     assert_clear_error(done, "cannot be written")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("glob", "damage", "told"),
+    [
+        pytest.param("raw/perf_record.random_mixed.*/perf.data", "cut", "cut off", id="truncated-perf.data"),
+        pytest.param("raw/strace.random_mixed.hakmem.*/strace_system.txt", "empty", "empty", id="empty-strace"),
+        pytest.param("objects/*/libhakmem.so", "strip", "stripped", id="no-symbols"),
+    ],
+)
+def test_damaged_input_is_named_and_the_rest_is_reported(tmp_path: Path, glob: str, damage: str, told: str):
+    run = tmp_path / "run"
+    shutil.copytree(TRACE, run, ignore=shutil.ignore_patterns("tables"))
+    for path in run.glob(glob):
+        if damage == "strip":
+            subprocess.run(["strip", "-s", path], check=True)
+        else:
+            os.truncate(path, 40_000 if damage == "cut" else 0)
+
+    done = run_hakprof("report", str(run), cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stdout.startswith("# hakmem")
+    assert "Traceback" not in done.stderr
+    assert told in done.stderr
+    assert "remedy: " in done.stderr
 
 
 def test_options_that_contradict_each_other(tmp_path: Path):

@@ -79,6 +79,11 @@ class RunData:
         return self.manifest.subject
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether something stored could not be read whole: cut off, left out, or without its symbols."""
+        return any("remedy: " in warning for warning in self.warnings) or any(one.truncated for one in self.profiles)
+
+    @property
     def study(self) -> Study:
         return self.project.studies[self.manifest.study]
 

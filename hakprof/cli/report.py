@@ -38,5 +38,10 @@ def report(
         say(f"warning: {warning}")
     if output is not None:
         emit("\n".join(str(path) for path in pipeline.write_report(data, output, document=document)))
-        return
-    emit(pipeline.render_report(data, format=format.value))
+    else:
+        emit(pipeline.render_report(data, format=format.value))
+    if data.is_damaged:
+        raise HakprofError(
+            f"{folder}: parts of the run could not be read whole (see the warnings above); the report is of the rest",
+            remedy="do what the warnings say, or collect again",
+        )

@@ -10,10 +10,13 @@ import resource
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from hakprof.children import guarded, start_guard
 from hakprof.errors import HakprofError
@@ -77,6 +80,7 @@ def execute(
         started_utc = utc_now()
         own_peak = _own_peak_bytes()
         began = time.perf_counter_ns()
+        interrupts = _HeldInterrupts()
         try:
             child = subprocess.Popen(
                 command,
@@ -88,14 +92,16 @@ def execute(
                 start_new_session=True,
             )
         except OSError as error:
+            interrupts.release()
             raise HakprofError(
                 f"{error.filename or command[0]}: cannot be started: {error.strerror}",
                 remedy="correct the workload's program in hakprof.toml, or install it",
             ) from error
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(child.pid, resource.RLIMIT_CORE, (0, 0))
         watch = _Watch(child.pid, began, timeout_seconds, watched, output_limit_bytes)
         try:
+            interrupts.release()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                resource.prlimit(child.pid, resource.RLIMIT_CORE, (0, 0))
             with guarded(child.pid):
                 watch.until_ended()
         finally:
@@ -113,6 +119,29 @@ def execute(
         started_utc=started_utc,
         max_rss_bytes=_max_rss(usage.ru_maxrss * 1024, own_peak),
     )
+
+
+class _HeldInterrupts:
+    """Ctrl-C and SIGTERM wait until the child is known: one in between would leave it running, unseen by anybody."""
+
+    def __init__(self) -> None:
+        self._came: int | None = None
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._hold)
+
+    def _hold(self, number: int, _frame: FrameType | None) -> None:
+        self._came = number
+
+    def release(self) -> None:
+        """Back to the handlers that were there; what came meanwhile is delivered now."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._before.clear()
+        came, self._came = self._came, None
+        if came is not None:
+            signal.raise_signal(came)
 
 
 class _Watch:

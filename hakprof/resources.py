@@ -4,6 +4,9 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
+# The bundled layer catalogues in order of precedence, where a project or a command names no others.
+CATALOGUES = ("hakmem", "benchmark", "glibc", "mimalloc", "jemalloc", "tcmalloc", "libc", "kernel")
+
 
 def _shipped(name: str) -> Path:
     installed = _PACKAGE / "_shipped" / name

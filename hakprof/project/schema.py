@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hakprof.model.run import Collector
-from hakprof.resources import catalogues_dir
+from hakprof.resources import CATALOGUES, catalogues_dir
 
 UNATTRIBUTED = "unattributed"  # the layer of samples that no rule claims: not to be had by a rule
 _Str = TypeVar("_Str", bound=str)
@@ -205,7 +205,7 @@ class Project(Table):
     variants: dict[Name, Variant] = Field(default_factory=lambda: {"default": Variant()})
     peers: dict[Name, Peer] = Field(default_factory=dict)
     catalogues: Annotated[tuple[Name, ...], AfterValidator(_shipped_catalogues)] = Field(
-        ("hakmem", "benchmark", "glibc", "mimalloc", "jemalloc", "tcmalloc", "libc", "kernel"),
+        CATALOGUES,
         description="bundled layer catalogues, first match wins; [[layers]] come before them",
     )
     layers: tuple[LayerRule, ...] = ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from hakprof.parse.perf_data.samples import SampleColumns
+from hakprof.parse.perf_data.columns import SampleColumns
 from hakprof.parse.perf_data.walk import Indices, Words
 
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
@@ -126,7 +126,7 @@ class ChainStore:
         self._lengths: list[Indices] = []
         self._words: list[Words] = []
 
-    def add(self, words: Words, columns: SampleColumns, examples: Indices) -> None:
+    def add(self, columns: SampleColumns, examples: Indices) -> None:
         """Copies the chains of a block that were not met before; ``examples`` are samples with every one of them."""
         hashes, index = np.unique(columns.stack[examples], return_index=True)
         index = examples[index]
@@ -137,7 +137,7 @@ class ChainStore:
         lengths = columns.chain_length[index]
         self._hashes.append(hashes)
         self._lengths.append(lengths)
-        self._words.append(words[ranges(columns.chain_start[index], lengths)])
+        self._words.append(columns.words[ranges(columns.chain_start[index], lengths)])
         self._recent = np.union1d(self._recent, hashes)
         if self._recent.size * 4 > self._known.size:
             self._known = np.union1d(self._known, self._recent)

@@ -97,6 +97,10 @@ class SampleType(IntFlag):
     CPU = 1 << 7
     PERIOD = 1 << 8
     STREAM_ID = 1 << 9
+    RAW = 1 << 10
+    BRANCH_STACK = 1 << 11
+    REGS_USER = 1 << 12
+    STACK_USER = 1 << 13
     IDENTIFIER = 1 << 16
 
 
@@ -139,6 +143,7 @@ CONTEXT_KERNEL = 2**64 - 128
 CONTEXT_USER = 2**64 - 512
 CONTEXT_USER_DEFERRED = 2**64 - 640
 
+INHERIT_FLAG = 1 << 1
 FREQ_FLAG = 1 << 10
 SAMPLE_ID_ALL_FLAG = 1 << 18
 _ATTR = struct.Struct("<IIQQQQQ")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hakprof.parse.perf_data.columns import PERIOD_LIMIT, SampleColumns
 from hakprof.parse.perf_data.format import CPUMODE_MASK, EventAttr, ReadFormat, SampleType
+from hakprof.parse.perf_data.readings import CounterReadings, reading_members, reading_words
 from hakprof.parse.perf_data.walk import Indices, Words
 
 # A chain's hash is the sum of word × base^i (mod 2^64). Prefix sums over the block give it for all chains at once.
@@ -13,7 +15,6 @@ _BASE = 0x9E3779B97F4A7C15
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
 _LENGTH_FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _LOW_32 = np.uint64(0xFFFFFFFF)
-_PERIOD_LIMIT = np.uint64(1 << 48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,14 @@ class Layout:
     id: int | None
     period: int | None
     fixed_words: int
+    has_chain: bool
+    has_readings: bool
+    has_stack: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a sample is its fixed fields and then perhaps a chain: all that most recordings have."""
+        return not (self.has_readings or self.has_stack)
 
     @classmethod
     def of(cls, attr: EventAttr) -> "Layout":
@@ -50,21 +59,20 @@ class Layout:
             id=at.get(SampleType.IDENTIFIER, at.get(SampleType.ID)),
             period=at.get(SampleType.PERIOD),
             fixed_words=1 + len(present),
+            has_chain=attr.has(SampleType.CALLCHAIN),
+            has_readings=attr.has(SampleType.READ),
+            has_stack=attr.has(SampleType.REGS_USER) and attr.has(SampleType.STACK_USER),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class SampleColumns:
-    """Samples of one block. ``chain_start`` and ``chain_length`` are word ranges; ``stack`` 0 means no chain."""
+class _Parts:
+    """Word ranges of the whole samples of a block: the record, the counters' readings in it, its call chain."""
 
-    event: npt.NDArray[np.uint16]
-    cpumode: npt.NDArray[np.uint8]
-    pid: npt.NDArray[np.int32]
-    tid: npt.NDArray[np.int32]
-    ip: Words
-    time: Words
-    period: Words
-    stack: Words
+    starts: Indices
+    ends: Indices
+    readings: Indices
+    members: Indices
     chain_start: Indices
     chain_length: Indices
 
@@ -78,10 +86,16 @@ class SampleDecoder:
         pairs = sorted((i, index) for index, attr in enumerate(attrs) for i in attr.ids)
         self._ids = np.array([i for i, _ in pairs], dtype=np.uint64)
         self._id_events = np.array([index for _, index in pairs], dtype=np.uint16)
+        self._readings = CounterReadings(self._ids, self._id_events)
         self._has_chains = any(attr.has(SampleType.CALLCHAIN) for attr in attrs)
         self._powers = np.zeros(0, dtype=np.uint64)
         self._inverses = np.zeros(0, dtype=np.uint64)
         self.malformed = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the samples of all events are plain (``Layout.is_plain``)."""
+        return all(layout.is_plain for layout in self._layouts)
 
     def decode(self, words: Words, starts: Indices, file_offset: int) -> list[SampleColumns]:
         """The samples whose headers are at ``starts``, as columns for each event that occurs."""
@@ -93,11 +107,6 @@ class SampleDecoder:
             self.malformed += int(starts.size - known.sum())
             parts = [(int(e), starts[known & (events == e)]) for e in np.unique(events[known])]
         return [self._decode_event(words, part, index, file_offset, prefix) for index, part in parts]
-
-    def _with_credible_period(self, words: Words, starts: Indices, at: int) -> npt.NDArray[np.bool_]:
-        """Samples whose period a counter can have: beyond it is damage, and would swallow all others in a sum."""
-        credible: npt.NDArray[np.bool_] = words[np.minimum(starts + at, words.size - 1)] < _PERIOD_LIMIT
-        return credible
 
     def _events_of(self, words: Words, starts: Indices) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
         """The event of each sample by its counter id, and whether that id is known."""
@@ -112,8 +121,8 @@ class SampleDecoder:
         self, words: Words, starts: Indices, index: int, file_offset: int, prefix: Words | None
     ) -> SampleColumns:
         attr, layout = self._attrs[index], self._layouts[index]
-        sizes = (words[starts] >> np.uint64(51)).astype(np.int64)
-        starts, chain_start, chain_length = self._chains(words, starts, sizes, index)
+        parts = self._parts(words, starts, index)
+        starts = parts.starts
         count = starts.size
         zeros = np.zeros(count, dtype=np.uint64)
         ids = words[starts + layout.tid] if layout.tid is not None else zeros
@@ -122,8 +131,9 @@ class SampleDecoder:
             period = words[starts + layout.period]
         else:
             fixed = 1 if attr.uses_frequency else attr.period_or_frequency
-            period = np.full(count, min(fixed, int(_PERIOD_LIMIT)), dtype=np.uint64)
-        return SampleColumns(
+            period = np.full(count, min(fixed, int(PERIOD_LIMIT)), dtype=np.uint64)
+        columns = SampleColumns(
+            words=words,
             event=np.full(count, index, dtype=np.uint16),
             cpumode=((words[starts] >> np.uint64(32)) & np.uint64(CPUMODE_MASK)).astype(np.uint8),
             pid=(ids & _LOW_32).astype(np.uint32).view(np.int32),
@@ -131,30 +141,40 @@ class SampleDecoder:
             ip=words[starts + layout.ip] if layout.ip is not None else zeros,
             time=times,
             period=period,
-            stack=self._hash(prefix, chain_start, chain_length) if prefix is not None else zeros,
-            chain_start=chain_start,
-            chain_length=chain_length,
+            stack=self._hash(prefix, parts.chain_start, parts.chain_length) if prefix is not None else zeros,
+            chain_start=parts.chain_start,
+            chain_length=parts.chain_length,
         )
+        if not layout.has_readings or not attr.read_format & ReadFormat.ID or not self._ids.size:
+            return columns
+        columns, incredible = self._readings.split(columns, parts.readings, parts.members, attr)
+        self.malformed += incredible
+        return columns
 
-    def _chains(self, words: Words, starts: Indices, sizes: Indices, index: int) -> tuple[Indices, Indices, Indices]:
-        """The samples that are whole, with first word and length of their chains (length 0: none)."""
+    def _parts(self, words: Words, starts: Indices, index: int) -> _Parts:
+        """Where the parts of each sample are whose length it tells itself; samples that are not whole are left out.
+
+        What claims more words than its record has is damage: such a sample cannot be trusted at all.
+        """
         attr, layout = self._attrs[index], self._layouts[index]
-        whole = sizes >= layout.fixed_words
-        if layout.period is not None:
-            whole &= self._with_credible_period(words, starts, layout.period)
-        self.malformed += int(whole.size - whole.sum())
-        starts, sizes = starts[whole], sizes[whole]
+        ends = starts + (words[starts] >> np.uint64(51)).astype(np.int64)
         at = starts + layout.fixed_words
-        end = starts + sizes
-        if not attr.has(SampleType.CALLCHAIN):
-            return starts, at, np.zeros(starts.size, dtype=np.int64)
-        if attr.has(SampleType.READ):
-            at = at + _read_words(words, at, end, attr.read_format)
-        # A chain that claims more words than its record has is damage: such a sample cannot be trusted at all.
-        length = np.where(at < end, words[np.minimum(at, words.size - 1)], np.uint64(1 << 32)).view(np.int64)
-        fits = (at < end) & (length >= 0) & (length <= end - at - 1)
-        self.malformed += int(fits.size - fits.sum())
-        return starts[fits], at[fits] + 1, length[fits]
+        whole = at <= ends
+        if layout.period is not None:
+            whole &= words[np.minimum(starts + layout.period, words.size - 1)] < PERIOD_LIMIT
+        readings = at
+        members = np.zeros(starts.size, dtype=np.int64)
+        if layout.has_readings:
+            members = reading_members(words, at, ends, attr.read_format)
+            at = at + reading_words(members, attr.read_format)
+            whole &= at <= ends
+        length = np.zeros(starts.size, dtype=np.int64)
+        if layout.has_chain:
+            length = np.where(at < ends, words[np.minimum(at, words.size - 1)], np.uint64(1 << 32)).view(np.int64)
+            at = at + 1
+            whole &= (length >= 0) & (length <= ends - at)
+        self.malformed += int(whole.size - np.count_nonzero(whole))
+        return _Parts(starts[whole], ends[whole], readings[whole], members[whole], at[whole], length[whole])
 
     def _chain_prefix(self, words: Words) -> Words:
         """Prefix sums of word × base^i, with a zero before the first."""
@@ -173,18 +193,6 @@ class SampleDecoder:
         value[value == 0] = 1
         value[length == 0] = 0
         return value
-
-
-def _read_words(words: Words, at: Indices, end: Indices, read_format: int) -> Indices:
-    """Words that the counter values of each sample take (`struct read_format` in perf_event.h)."""
-    times = bool(read_format & ReadFormat.TOTAL_TIME_ENABLED) + bool(read_format & ReadFormat.TOTAL_TIME_RUNNING)
-    entry = 1 + bool(read_format & ReadFormat.ID) + bool(read_format & ReadFormat.LOST)
-    if not read_format & ReadFormat.GROUP:
-        return np.full(at.size, times + entry, dtype=np.int64)
-    members = words[np.minimum(at, words.size - 1)]
-    members = np.minimum(members, np.maximum(end - at, 0).astype(np.uint64)).astype(np.int64)
-    total: Indices = 1 + times + members * entry
-    return total
 
 
 def _powers_of(base: int, count: int) -> Words:

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hakprof.parse.perf_data.aggregate import Aggregator, ChainStore, SampleTable, table_of
+from hakprof.parse.perf_data.columns import SampleColumns
 from hakprof.parse.perf_data.format import ATTR_MINIMUM_SIZE, EventAttr, Record, parse_attr
 from hakprof.parse.perf_data.header import Header
 from hakprof.parse.perf_data.records import RecordCollector
-from hakprof.parse.perf_data.samples import SampleColumns, SampleDecoder
+from hakprof.parse.perf_data.samples import SampleDecoder
 from hakprof.parse.perf_data.walk import DamagedRecordError, Indices, Words, walk_block
 from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
 
@@ -101,7 +102,7 @@ class Scan:
         for columns in self._decoder.decode(words, starts, offset):
             if columns.event.size:
                 table, examples = table_of(columns, self._epochs(columns))
-                self._chains.add(words, columns, examples)
+                self._chains.add(columns, examples)
                 self._aggregator.add(table)
 
     def _take_record(self, kind: int, misc: int, record: memoryview, offset: int) -> int:

@@ -48,6 +48,8 @@ class Attribution:
       (null where the chain has no user frame; equal to self_layer for user samples), count, period
     stacks: event, frames (list, root to leaf, inlined functions expanded), layer (of the leaf), count
     lines: event, layer, function, file, line (null where unknown), count: of the leaf only
+    places: event, layer, symbol, function, path, build_id, kernel, place (offset in the file; the address itself for
+      kernel code), count: of the leaf only
     unattributed_symbols: event, dso, symbol, count, largest first
     ``unmatched_rules``: layers that no rule found in this profile, of catalogues that found something.
     """
@@ -55,6 +57,7 @@ class Attribution:
     samples: pl.DataFrame
     stacks: pl.DataFrame
     lines: pl.DataFrame
+    places: pl.DataFrame
     unattributed_symbols: pl.DataFrame
     unmatched_rules: tuple[str, ...]
     titles: dict[str, str]
@@ -103,6 +106,7 @@ def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> A
         samples=samples,
         stacks=_stacks(rows, chains, sites),
         lines=_lines(rows, leaf, sites),
+        places=_places(rows, profile.mappings),
         unattributed_symbols=_sum(
             samples.filter(pl.col("self_layer") == UNATTRIBUTED), ("event", "dso", "symbol"), ("count",)
         ).sort(["count", "event", "dso", "symbol"], descending=[True, False, False, False]),
@@ -250,6 +254,18 @@ def _lines(rows: pl.DataFrame, leaf: list[int], sites: Sites) -> pl.DataFrame:
     )
     placed = rows.join(places, on="chain", how="left").rename({"self_layer": "layer"})
     return _sum(placed, ("event", "layer", "function", "file", "line"), ("count",))
+
+
+def _places(rows: pl.DataFrame, mappings: pl.DataFrame) -> pl.DataFrame:
+    """Where in which file the sampled instructions are."""
+    shift = mappings.select(
+        pl.int_range(pl.len(), dtype=pl.Int32).alias("mapping"), "path", "build_id", "start", "file_offset"
+    )
+    placed = rows.rename({"self_layer": "layer"}).join(shift, on="mapping", how="left", maintain_order="left")
+    is_offset = ~pl.col("kernel") & pl.col("start").is_not_null()
+    offset = pl.col("ip") - pl.col("start") + pl.col("file_offset")
+    placed = placed.with_columns(pl.when(is_offset).then(offset).otherwise("ip").alias("place"))
+    return _sum(placed, ("event", "layer", "symbol", "function", "path", "build_id", "kernel", "place"), ("count",))
 
 
 def _sum(frame: pl.DataFrame, keys: tuple[str, ...], values: tuple[str, ...]) -> pl.DataFrame:

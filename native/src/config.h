@@ -24,7 +24,7 @@
     NUMBER(pool_lockfree, "HAKMEM_POOL_STAGE1_LOCKFREE", 0, 0, 1)     \
     NUMBER(pool_nodes, "HAKMEM_POOL_NODES", 0, 0, 1048576)            \
     NUMBER(prewarm_mb, "HAKMEM_PREWARM_MB", 0, 0, 4096)               \
-    NUMBER(thp, "HAKMEM_THP", 0, 0, 1)                                \
+    NUMBER(thp, "HAKMEM_THP", 0, 0, 2)                                \
     HAK_CONFIG_NUMBERS_INSTRUMENTED(NUMBER)
 
 #define HAK_CONFIG_WORDS(WORD)                                                     \
@@ -45,6 +45,7 @@
 #define HAK_CONFIG_TEXTS(TEXT)
 #endif
 
+enum { HAK_THP_NEVER, HAK_THP_WHEN_USED, HAK_THP_AT_CREATION };
 enum { HAK_MINCORE_NONE, HAK_MINCORE_HYBRID, HAK_MINCORE_ALWAYS };
 
 typedef struct {

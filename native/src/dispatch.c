@@ -14,7 +14,7 @@
 #include "report.h"
 
 static void *hak_out_of_memory(void) {
-    hak_stat_global(alloc_failed, 1);
+    hak_stat_call(alloc_failed);
     errno = ENOMEM;
     return NULL;
 }
@@ -105,12 +105,12 @@ void hak_free_beyond_front(hak_heap_t *heap, void *ptr) {
 }
 
 void hak_free_slow(hak_heap_t *heap, void *ptr) {
-    if (ptr == NULL) {
-        hak_stat_free(null, ptr);
-        return;
-    }
     if (HAK_UNLIKELY(hak_config.force_libc)) {
         hak_fallback_free(ptr);
+        return;
+    }
+    if (ptr == NULL) {
+        hak_stat_free(null, ptr);
         return;
     }
     const int saved = errno;
@@ -131,6 +131,7 @@ void hak_free_slow(hak_heap_t *heap, void *ptr) {
 void *hak_alloc_zeroed(size_t size) {
     bool zero = false;
     void *ptr;
+    if (HAK_UNLIKELY(hak_config.force_libc)) return hak_fallback_zeroed(size);
     if (size >= HAK_MID_MAX && size <= PTRDIFF_MAX && hak_heap_of_caller(hak_tls_heap) != NULL) {
         hak_stat_size(size);
         ptr = hak_alloc_large(16, size + hak_config.header_layout, &zero);
@@ -168,9 +169,10 @@ size_t hak_usable_size(void *ptr) {
 
 /* In place while the block is at least half used. */
 void *hak_realloc(void *ptr, size_t size) {
+    if (HAK_UNLIKELY(hak_config.force_libc)) return hak_fallback_realloc(ptr, size);
     const size_t usable = hak_usable_size(ptr);
     if (size <= usable && size >= usable / 2) return ptr;
-    if (usable > HAK_SPAN_MAX && !hak_config.force_libc && size <= PTRDIFF_MAX / 2) {
+    if (usable > HAK_SPAN_MAX && size <= PTRDIFF_MAX / 2) {
         void *resized = hak_large_resize(ptr, hak_code_of(ptr), size);
         if (resized != NULL) {
             hak_stat_size(size);

@@ -7,6 +7,8 @@
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *ptr, size_t size);
 extern void __libc_free(void *ptr);
 
 static size_t hak_fallback_live;
@@ -30,8 +32,17 @@ bool hak_fallback_free(void *ptr) {
     return true;
 }
 
+/* These two have no private name in libc. */
 size_t hak_fallback_usable(void *ptr) {
     static size_t (*usable)(void *);
     if (usable == NULL) usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     return usable != NULL ? usable(ptr) : 0;
 }
+
+int hak_fallback_trim(size_t pad) {
+    int (*const trim)(size_t) = (int (*)(size_t))dlsym(RTLD_NEXT, "malloc_trim");
+    return trim != NULL ? trim(pad) : 0;
+}
+
+void *hak_fallback_zeroed(size_t size) { return __libc_calloc(1, size); }
+void *hak_fallback_realloc(void *ptr, size_t size) { return __libc_realloc(ptr, size); }

@@ -21,8 +21,8 @@ void hak_init(void) {
     uint32_t not_yet = HAK_INIT_NOT_YET;
     if (__atomic_compare_exchange_n(&hak_init_state, &not_yet, HAK_INIT_RUNNING, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         hak_config_init();
-        hak_map_init();
-        hak_heaps_init();
+        if (!hak_config.force_libc) hak_map_init();
+        if (!hak_config.force_libc) hak_heaps_init();
         __atomic_store_n(&hak_init_state, HAK_INIT_DONE, __ATOMIC_RELEASE);
         return;
     }

@@ -77,11 +77,12 @@ void hak_os_purge(void *start, size_t bytes) {
     hak_stat_memory("purge", bytes, start);
 }
 
-void hak_os_advise_huge(void *start, size_t bytes) {
+void hak_os_advise_huge(void *start, size_t bytes, bool wanted) {
     const int saved = errno;
-    madvise(start, bytes, MADV_HUGEPAGE);
+    madvise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     errno = saved;
     hak_stat_global(os_madvise, 1);
+    hak_stat_global(huge_advised, wanted);
 }
 
 /* Kernels before 5.14 do not know MADV_POPULATE_WRITE (EINVAL): there each page is written to. */

@@ -15,8 +15,8 @@ void *hak_os_map_aligned(size_t bytes, size_t alignment);
 void hak_os_unmap(void *start, size_t bytes);
 /* Contents are lost, memory goes back, addresses stay. */
 void hak_os_purge(void *start, size_t bytes);
-/* Asks for huge pages. */
-void hak_os_advise_huge(void *start, size_t bytes);
+/* Asks for huge pages, or takes that back. */
+void hak_os_advise_huge(void *start, size_t bytes, bool wanted);
 /* Gives every page its memory now. */
 bool hak_os_populate(void *start, size_t bytes);
 /* Grows or shrinks a mapping where it is. */

@@ -73,6 +73,13 @@ static void hak_pool_forget_empty(hak_superslab_t *superslab, uint64_t mask) {
     for (; mask != 0; mask &= mask - 1) hak_pool_unlist_empty(&superslab->slabs[superslab->head[__builtin_ctzll(mask)]]);
 }
 
+/* HAKMEM_THP=1: a SuperSlab of which more than half is in use gets the rest of its pages as huge ones. */
+static void hak_pool_consider_huge(hak_superslab_t *superslab) {
+    if (superslab->huge || (unsigned)__builtin_popcountll(superslab->free_mask) >= HAK_SLOTS / 2) return;
+    superslab->huge = 1;
+    hak_os_advise_huge(superslab, HAK_SUPERSLAB_BYTES, true);
+}
+
 /* Takes slots out of the free set. */
 static hak_slab_t *hak_pool_claim(hak_superslab_t *superslab, unsigned first, unsigned slots) {
     const uint64_t mask = hak_slots_mask(first, slots);
@@ -81,6 +88,7 @@ static hak_slab_t *hak_pool_claim(hak_superslab_t *superslab, unsigned first, un
     superslab->free_mask &= ~mask;
     superslab->dirty_mask &= ~mask;
     if (superslab->free_mask == 0) hak_pool_unlist(superslab);
+    if (hak_config.thp == HAK_THP_WHEN_USED) hak_pool_consider_huge(superslab);
     for (unsigned slot = first; slot < first + slots; slot++) superslab->head[slot] = (uint8_t)first;
     superslab->slabs[first].slots = (uint8_t)slots;
     return &superslab->slabs[first];

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "heap.h"
+#include "init.h"
 #include "lock.h"
 #include "os.h"
 #include "report.h"
@@ -20,6 +21,11 @@ hak_stats_t hak_stats;
 uint64_t hak_size_histogram[10];
 
 static uint64_t hak_mapped_bytes, hak_peak_mapped_bytes;
+
+void hak_stat_count_call(uint64_t *counter) {
+    hak_init();
+    if (!hak_config.force_libc) __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
 
 void hak_stat_mapped(size_t bytes) {
     const uint64_t now = __atomic_add_fetch(&hak_mapped_bytes, bytes, __ATOMIC_RELAXED);
@@ -213,6 +219,16 @@ static void hak_json_pool(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_close(json);
 }
 
+/* Pieces of address space, each as large as a SuperSlab: from the system, used again, kept purged, back to the system. */
+static void hak_json_arena(hak_text_t *json, const hak_stats_t *stats) {
+    hak_json_open(json, "page_arena");
+    hak_json_number(json, "reserved", stats->arena_reserved);
+    hak_json_number(json, "reused", stats->arena_reused);
+    hak_json_number(json, "kept", stats->arena_kept);
+    hak_json_number(json, "returned", stats->arena_returned);
+    hak_json_close(json);
+}
+
 static void hak_json_system(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_open(json, "locks");
 #define HAK_LOCK_JSON(name)                                              \
@@ -251,6 +267,7 @@ static void hak_json_variants(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_number(json, "nodes_made", stats->nodes_made);
     hak_json_number(json, "nodes_exhausted", stats->nodes_exhausted);
     hak_json_number(json, "superslabs_prewarmed", stats->superslabs_prewarmed);
+    hak_json_number(json, "huge_advised", stats->huge_advised);
     hak_json_close(json);
 }
 
@@ -289,6 +306,7 @@ void hak_stats_write(void) {
     hak_json_number(&json, "pid", (uint64_t)getpid());
     hak_json_routes(&json, &stats);
     hak_json_pool(&json, &stats);
+    hak_json_arena(&json, &stats);
     hak_json_system(&json, &stats);
     hak_json_variants(&json, &stats);
     if (hak_config.size_hist) hak_json_histogram(&json);

@@ -21,7 +21,8 @@
     X(remote_sent) X(inbox_drains)                                                                \
     X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)                                         \
     X(c23_refills) X(smallmid_superslabs) X(stage1_lockfree) X(nodes_made) X(nodes_exhausted)    \
-    X(superslabs_prewarmed)
+    X(superslabs_prewarmed) X(arena_reserved) X(arena_reused) X(arena_kept) X(arena_returned)    \
+    X(huge_advised)
 
 #define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps) X(large_cache)
 
@@ -41,10 +42,13 @@ typedef struct {
 } hak_bin_balance_t;
 
 #define hak_stat_global(field, n) ((void)__atomic_fetch_add(&hak_stats.field, (uint64_t)(n), __ATOMIC_RELAXED))
+/* A call of the exported family. It may come before everything else, and does not count when libc serves it. */
+#define hak_stat_call(field) hak_stat_count_call(&hak_stats.field)
 #define hak_stat_bin(heap, cls, field, n) \
     __atomic_store_n(&(heap)->balance[cls].field, (heap)->balance[cls].field + (uint64_t)(n), __ATOMIC_RELAXED)
 #define hak_stat_hit(bin) __atomic_store_n(&(bin)->hits, (bin)->hits + 1, __ATOMIC_RELAXED)
 
+void hak_stat_count_call(uint64_t *counter);
 void hak_stat_mapped(size_t bytes);
 void hak_stat_unmapped(size_t bytes);
 void hak_stat_size(size_t size);
@@ -60,6 +64,7 @@ void hak_stats_write(void);
 #else
 
 #define hak_stat_global(field, n) ((void)0)
+#define hak_stat_call(field) ((void)0)
 #define hak_stat_bin(heap, cls, field, n) ((void)0)
 #define hak_stat_hit(bin) ((void)0)
 #define hak_stat_mapped(bytes) ((void)0)

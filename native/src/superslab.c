@@ -3,6 +3,7 @@
 #include "classes.h"
 #include "config.h"
 #include "heap.h"
+#include "os.h"
 #include "page_arena.h"
 #include "registry.h"
 
@@ -48,7 +49,7 @@ hak_superslab_t *superslab_create(void) {
     superslab->free_mask = HAK_SUPERSLAB_ALL_FREE;
     superslab->dirty_mask = 0;
     superslab->prev = superslab->next = NULL;
-    superslab->listed = 0;
+    superslab->listed = superslab->huge = 0;
     superslab->domain = HAK_DOMAIN_SHARED;
     for (unsigned slot = 0; slot < HAK_SLOTS; slot++) superslab->codes[slot] = HAK_CODE_RELEASED;
     if (!hak_registry_insert(superslab, HAK_REGISTRY_SUPERSLAB)) {
@@ -61,6 +62,7 @@ hak_superslab_t *superslab_create(void) {
 }
 
 void superslab_release(hak_superslab_t *superslab) {
+    if (superslab->huge) hak_os_advise_huge(superslab, HAK_SUPERSLAB_BYTES, false);
     hak_map_set(superslab, HAK_SLOTS, HAK_CODE_FOREIGN);
     hak_registry_remove(superslab, HAK_REGISTRY_SUPERSLAB);
     hak_stat_global(superslabs_released, 1);

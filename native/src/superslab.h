@@ -30,6 +30,7 @@ struct hak_superslab_s {
     uint64_t freed_ns;    /* coarse time of the last release */
     hak_superslab_t *prev, *next;
     uint8_t listed;
+    uint8_t huge;                /* huge pages were asked for because most of it is used */
     uint8_t domain;              /* who may take slots: HAK_DOMAIN_*, or one class */
     uint8_t head[HAK_SLOTS];     /* slot → first slot of its slab */
     hak_code_t codes[HAK_SLOTS]; /* what the side map says; read by the header and registry ways */

@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "config.h"
 #include "dispatch.h"
+#include "fallback.h"
 #include "heap.h"
 #include "large_cache.h"
 #include "refill.h"
@@ -49,23 +51,23 @@ HAK_EXPORT void HAK_NAME(free)(void *ptr) {
 
 HAK_EXPORT void *HAK_NAME(calloc)(size_t count, size_t size) {
     size_t bytes;
-    hak_stat_global(callocs, 1);
+    hak_stat_call(callocs);
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    hak_stat_global(internal_allocs, 1);
+    hak_stat_call(internal_allocs);
     return hak_alloc_zeroed(bytes);
 }
 
 HAK_EXPORT void *HAK_NAME(realloc)(void *ptr, size_t size) {
-    hak_stat_global(reallocs, 1);
+    hak_stat_call(reallocs);
     if (ptr == NULL) {
-        hak_stat_global(internal_allocs, 1);
+        hak_stat_call(internal_allocs);
         return hak_alloc(size);
     }
     if (size == 0) {
-        hak_stat_global(internal_frees, 1);
+        hak_stat_call(internal_frees);
         hak_free(ptr);
         return NULL;
     }
@@ -82,8 +84,8 @@ HAK_EXPORT void *HAK_NAME(reallocarray)(void *ptr, size_t count, size_t size) {
 }
 
 static void *hak_aligned(size_t alignment, size_t size) {
-    hak_stat_global(aligneds, 1);
-    hak_stat_global(internal_allocs, 1);
+    hak_stat_call(aligneds);
+    hak_stat_call(internal_allocs);
     return hak_alloc_aligned(alignment, size);
 }
 
@@ -129,7 +131,7 @@ HAK_EXPORT void *HAK_NAME(pvalloc)(size_t size) {
 HAK_EXPORT size_t HAK_NAME(malloc_usable_size)(void *ptr) { return hak_usable_size(ptr); }
 
 HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad) {
-    (void)pad;
+    if (hak_config.force_libc) return hak_fallback_trim(pad);
     hak_heap_t *heap = hak_tls_heap;
     if (hak_heap_is_own(heap)) hak_heap_drain(heap, false);
     const bool large = hak_large_cache_trim();

@@ -20,6 +20,7 @@ done
 run ./test_stress_header 3 20000 3
 run ./test_stress_registry 3 20000 3
 run ./test_api_address
+run ./test_pool_address
 run ./test_api_thread light
 run ./test_api_interposed
 for setting in HAKMEM_CLASSIFY=header HAKMEM_CLASSIFY=registry HAKMEM_FLAT_MAP=0 \

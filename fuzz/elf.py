@@ -1,0 +1,31 @@
+"""Target: an ELF file with DWARF → names, stubs and inlined functions at addresses."""
+
+import atheris
+
+with atheris.instrument_imports(include=["hakprof.elf", "hakprof.symbols"]):
+    from hakprof.elf import build_string
+    from hakprof.symbols import Symbolizer
+
+import numpy as np
+from harness import InMemory, fuzz
+from objects import mutated
+
+_FILE = InMemory("object")
+_OFFSETS = np.concatenate((np.arange(0, 1 << 14, 401), 1 << np.arange(15, 64, 8, dtype=np.uint64))).astype(np.uint64)
+
+
+def check(data: bytes) -> None:
+    """Names addresses by a file. What cannot be read is a warning of the symbolizer, and names nothing."""
+    path = str(_FILE.hold(data))
+    symbolizer = Symbolizer()
+    frames = symbolizer.user_frames(path, None, _OFFSETS)
+    assert len(frames) == _OFFSETS.size
+    for chain in frames:
+        assert all(each.inlined for each in chain[:-1])
+        assert not chain or not chain[-1].inlined
+    assert symbolizer.symbol_names(path, None) or symbolizer.warnings
+    build_string(_FILE.path)
+
+
+if __name__ == "__main__":
+    fuzz(check, mutator=mutated)

@@ -33,7 +33,7 @@ traces: $(STAMP)
 kept-reports: $(STAMP)
 	scripts/record.sh report bottleneck
 
-$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh hatch_build.py $(wildcard hakprof/parse/perf_data/walker.[ch])
 	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 

@@ -17,7 +17,7 @@ from hakprof.errors import HakprofError, ParseError
 from hakprof.layers import attribute, load_rules
 from hakprof.parse.perf_data import read_perf_data
 from hakprof.parse.perf_data.samples import _powers_of
-from hakprof.parse.perf_data.walk import walk_block
+from hakprof.parse.perf_data.walk import SampleRuns, walk_block
 from hakprof.symbols import Symbolizer
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))]
@@ -240,12 +240,14 @@ def test_the_walk_meets_every_record_whatever_they_hold(data: st.DataObject) -> 
         others.append(offset)
         return 0
 
+    class Taker:
+        def take(self, position: int) -> int:
+            found, behind = SampleRuns(block, position & 7).run_from(position >> 3)
+            samples.extend((found * 8 + (position & 7)).tolist())
+            return behind * 8 + (position & 7)
+
     block = np.frombuffer(bytes(records), dtype=np.uint8)
-    consumed, count = walk_block(
-        block, 0, lambda _words, found, offset: samples.extend((found * 8 + offset).tolist()), take_record
-    )
-    assert consumed == len(records)
-    assert count == len(samples)
+    assert walk_block(block, 0, Taker(), take_record) == len(records)
     assert sorted(samples) == [at for at, is_sample in starts if is_sample]
     assert others == [at for at, is_sample in starts if not is_sample]
 

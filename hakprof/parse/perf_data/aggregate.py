@@ -1,5 +1,6 @@
 """Adding up samples by what makes them alike, block by block, so that memory follows unique keys and not samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -8,9 +9,13 @@ import numpy.typing as npt
 from hakprof.parse.perf_data.columns import SampleColumns
 from hakprof.parse.perf_data.walk import Indices, Words
 
+# Distinct call chains: their hashes, ascending; offsets, one more than hashes; and the words of all, one after another.
+Chains = tuple[Words, Indices, Words]
+
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _MERGE_ROWS = 1 << 17
+_NO_CHAINS: Chains = (np.zeros(0, dtype=np.uint64), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +148,32 @@ class ChainStore:
             self._known = np.union1d(self._known, self._recent)
             self._recent = np.zeros(0, dtype=np.uint64)
 
-    def result(self) -> tuple[Words, Indices, Words]:
-        """Hashes (ascending), offsets (one more than hashes) and the words of all chains one after another."""
+    def result(self) -> Chains:
+        """All chains."""
         if not self._hashes:
-            return np.zeros(0, dtype=np.uint64), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint64)
-        hashes, lengths = np.concatenate(self._hashes), np.concatenate(self._lengths)
-        starts = np.cumsum(lengths) - lengths
-        order = np.argsort(hashes)
-        offsets = np.concatenate(([0], np.cumsum(lengths[order])))
-        return hashes[order], offsets, np.concatenate(self._words)[ranges(starts[order], lengths[order])]
+            return _NO_CHAINS
+        return chains_of(np.concatenate(self._hashes), np.concatenate(self._lengths), np.concatenate(self._words))
+
+
+def chains_of(hashes: Words, lengths: Indices, words: Words) -> Chains:
+    """Chains in any order, one after another in ``words``; the first of those with equal hashes is kept."""
+    starts = np.cumsum(lengths) - lengths
+    hashes, order = np.unique(hashes, return_index=True)
+    offsets = np.concatenate(([0], np.cumsum(lengths[order])))
+    return hashes, offsets, words[ranges(starts[order], lengths[order])]
+
+
+def united(results: Sequence[tuple[SampleTable | None, Chains]]) -> tuple[SampleTable | None, Chains]:
+    """What several engines added up, as one."""
+    if len(results) == 1:
+        return results[0]
+    aggregator = Aggregator()
+    for table, _ in results:
+        if table is not None:
+            aggregator.add(table)
+    hashes, offsets, words = zip(*(chains for _, chains in results or [(None, _NO_CHAINS)]), strict=True)
+    lengths = np.concatenate([np.diff(each) for each in offsets])
+    return aggregator.result(), chains_of(np.concatenate(hashes), lengths, np.concatenate(words))
 
 
 def ranges(starts: Indices, lengths: Indices) -> Indices:

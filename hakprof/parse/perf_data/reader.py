@@ -6,12 +6,13 @@ import numpy as np
 
 from hakprof.errors import ParseError
 from hakprof.parse.perf_data.aggregate import SampleTable
+from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.format import RECORD_NAMES
 from hakprof.parse.perf_data.header import read_header
 from hakprof.parse.perf_data.place import place_samples
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.profile import PerfProfile
-from hakprof.parse.perf_data.scan import Boundaries, Scan
+from hakprof.parse.perf_data.scan import Scan
 from hakprof.parse.text import open_stored
 
 _RECORD_AGAIN = "record again: `perf record -g -o perf.data -- PROGRAM`"

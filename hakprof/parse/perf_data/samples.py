@@ -78,16 +78,17 @@ class _Parts:
 
 
 class SampleDecoder:
-    """Decodes samples of the events of one file. Counts what it cannot decode in ``malformed``."""
+    """Decodes samples of the events of one file. Counts what it cannot decode in ``malformed``.
 
-    def __init__(self, attrs: tuple[EventAttr, ...]) -> None:
+    Without ``keeps_chains`` call chains are checked, but all samples come as if they had none.
+    """
+
+    def __init__(self, attrs: tuple[EventAttr, ...], *, keeps_chains: bool = True) -> None:
         self._attrs = attrs
         self._layouts = tuple(Layout.of(attr) for attr in attrs)
-        pairs = sorted((i, index) for index, attr in enumerate(attrs) for i in attr.ids)
-        self._ids = np.array([i for i, _ in pairs], dtype=np.uint64)
-        self._id_events = np.array([index for _, index in pairs], dtype=np.uint16)
+        self._ids, self._id_events = ids_of(attrs)
         self._readings = CounterReadings(self._ids, self._id_events)
-        self._has_chains = any(attr.has(SampleType.CALLCHAIN) for attr in attrs)
+        self._has_chains = keeps_chains and any(layout.has_chain for layout in self._layouts)
         self._powers = np.zeros(0, dtype=np.uint64)
         self._inverses = np.zeros(0, dtype=np.uint64)
         self.malformed = 0
@@ -130,8 +131,7 @@ class SampleDecoder:
         if layout.period is not None:
             period = words[starts + layout.period]
         else:
-            fixed = 1 if attr.uses_frequency else attr.period_or_frequency
-            period = np.full(count, min(fixed, int(PERIOD_LIMIT)), dtype=np.uint64)
+            period = np.full(count, fixed_period(attr), dtype=np.uint64)
         columns = SampleColumns(
             words=words,
             event=np.full(count, index, dtype=np.uint16),
@@ -193,6 +193,18 @@ class SampleDecoder:
         value[value == 0] = 1
         value[length == 0] = 0
         return value
+
+
+def ids_of(attrs: tuple[EventAttr, ...]) -> tuple[Words, npt.NDArray[np.uint16]]:
+    """The ids of all counters, ascending, and the event of each."""
+    pairs = sorted((i, index) for index, attr in enumerate(attrs) for i in attr.ids)
+    ids = np.array([i for i, _ in pairs], dtype=np.uint64)
+    return ids, np.array([index for _, index in pairs], dtype=np.uint16)
+
+
+def fixed_period(attr: EventAttr) -> int:
+    """The period of samples that do not carry their own."""
+    return min(1 if attr.uses_frequency else attr.period_or_frequency, int(PERIOD_LIMIT))
 
 
 def _powers_of(base: int, count: int) -> Words:

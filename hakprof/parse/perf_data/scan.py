@@ -5,52 +5,45 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
-from hakprof.parse.perf_data.aggregate import Aggregator, ChainStore, SampleTable, table_of
-from hakprof.parse.perf_data.columns import SampleColumns
+from hakprof.parse.perf_data.adding import SampleAdder
+from hakprof.parse.perf_data.aggregate import Chains, SampleTable
+from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.format import ATTR_MINIMUM_SIZE, EventAttr, Record, parse_attr
 from hakprof.parse.perf_data.header import Header
 from hakprof.parse.perf_data.records import RecordCollector
-from hakprof.parse.perf_data.samples import SampleDecoder
-from hakprof.parse.perf_data.walk import DamagedRecordError, Indices, Words, walk_block
+from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, walk_block
 from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
 
 _BLOCK_BYTES = 1 << 20
 _NAME_UPDATE = 2
-Boundaries = dict[int, Words]
 
 
 class Scan:
     """Reads all records once.
 
     ``boundaries`` are the times, for threads that need it, at which samples before and after must be kept apart.
+    Without ``keeps_chains`` samples are not told apart by their call chains.
     """
 
-    def __init__(self, header: Header, boundaries: Boundaries) -> None:
+    def __init__(self, header: Header, boundaries: Boundaries, *, keeps_chains: bool = True) -> None:
         self._header = header
-        self._boundaries = boundaries
         self.attrs: tuple[EventAttr, ...] = header.attrs
         self.notes = header.notes
         self.records = RecordCollector(header.attrs)
-        self._decoder = SampleDecoder(header.attrs)
-        self._aggregator, self._chains = Aggregator(), ChainStore()
+        self._adder = SampleAdder(header.attrs, boundaries, keeps_chains=keeps_chains)
         self._inflater: Inflater | None = None
         self._inner_rest = np.zeros(0, dtype=np.uint8)
         self._inner_offset = 0
         self.truncated = False
         self.warnings: list[str] = []
-        self.malformed = 0
+        self.table: SampleTable | None = None
+        self.chains: Chains
 
     @property
-    def table(self) -> SampleTable | None:
-        """The samples, added up; None without any."""
-        return self._aggregator.result()
-
-    @property
-    def chains(self) -> tuple[Words, Indices, Words]:
-        """Hashes, offsets and words of the distinct call chains."""
-        return self._chains.result()
+    def malformed(self) -> int:
+        """Samples that were left out."""
+        return self._adder.malformed
 
     def run(self, stream: BinaryIO) -> None:
         """Reads up to the end of the records, or to where the file is cut off or damaged."""
@@ -63,7 +56,8 @@ class Scan:
             self.truncated = self.truncated or bool(self._inner_rest.size)
             if self.truncated:
                 self.warnings.append("the recording is cut off: what was whole was read")
-        self.malformed += self._decoder.malformed
+        self.table, self.chains = self._adder.result()
+        self.records.counts[Record.SAMPLE] += self._adder.samples
 
     def _read_blocks(self, stream: BinaryIO) -> None:
         buffer = np.empty(_BLOCK_BYTES, dtype=np.uint8)
@@ -91,19 +85,12 @@ class Scan:
                 return
             buffer[:kept] = buffer[consumed : consumed + kept].copy()
 
-    def _walk(self, block: npt.NDArray[np.uint8], offset: int) -> int:
-        consumed, samples = walk_block(block, offset, self._take_samples, self._take_record)
-        self.records.counts[Record.SAMPLE] += samples
-        return consumed
-
-    def _take_samples(self, words: Words, starts: Indices, offset: int) -> None:
-        if not self.attrs:
-            raise DamagedRecordError(f"samples at byte {offset} come before any event was described")
-        for columns in self._decoder.decode(words, starts, offset):
-            if columns.event.size:
-                table, examples = table_of(columns, self._epochs(columns))
-                self._chains.add(columns, examples)
-                self._aggregator.add(table)
+    def _walk(self, block: Bytes, offset: int) -> int:
+        samples = self._adder.block(block, offset)
+        try:
+            return walk_block(block, offset, samples, self._take_record)
+        finally:
+            samples.finish()
 
     def _take_record(self, kind: int, misc: int, record: memoryview, offset: int) -> int:
         if kind == Record.COMPRESSED:
@@ -137,8 +124,7 @@ class Scan:
         raw_ids = content[max(size, ATTR_MINIMUM_SIZE) :]
         ids = tuple(i for (i,) in struct.iter_unpack("<Q", raw_ids[: len(raw_ids) // 8 * 8]))
         self.attrs = (*self.attrs, parse_attr(content, ids))
-        self.malformed += self._decoder.malformed
-        self._decoder = SampleDecoder(self.attrs)
+        self._adder.describe(self.attrs)
         self.records.describe(self.attrs)
 
     def _take_note(self, kind: int, misc: int, record: bytes) -> None:
@@ -154,18 +140,8 @@ class Scan:
         except (struct.error, IndexError):
             self.records.damaged += 1
 
-    def _epochs(self, columns: SampleColumns) -> npt.NDArray[np.uint32]:
-        """How many changes of its thread lie before each sample; zero for threads that need no distinction."""
-        epochs = np.zeros(columns.tid.size, dtype=np.uint32)
-        if self._boundaries:
-            for tid in np.unique(columns.tid).tolist():
-                if tid in self._boundaries:
-                    chosen = columns.tid == tid
-                    epochs[chosen] = np.searchsorted(self._boundaries[tid], columns.time[chosen], side="right")
-        return epochs
 
-
-def _fill(stream: BinaryIO, buffer: npt.NDArray[np.uint8], start: int, size: int) -> int:
+def _fill(stream: BinaryIO, buffer: Bytes, start: int, size: int) -> int:
     """Reads until ``size`` bytes are there or the file ends; the number of bytes read."""
     view, got = buffer.data, 0
     while got < size:

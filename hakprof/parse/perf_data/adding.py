@@ -1,0 +1,172 @@
+"""Adding up the samples of a recording, by the compiled walker where it can take them, otherwise with numpy."""
+
+from typing import Protocol
+
+import numpy as np
+
+from hakprof.parse.perf_data.aggregate import Aggregator, Chains, ChainStore, SampleTable, table_of, united
+from hakprof.parse.perf_data.columns import SampleColumns
+from hakprof.parse.perf_data.compiled import CompiledEngine, compiled_library
+from hakprof.parse.perf_data.epochs import Boundaries, epochs_of
+from hakprof.parse.perf_data.format import EventAttr
+from hakprof.parse.perf_data.samples import Layout, SampleDecoder
+from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, Indices, SampleRuns, SampleTaker
+
+_MOST_EVENTS = 1 << 16  # more do not fit into the tables
+_MOST_ENGINES = 64  # perf describes all events before the first sample
+
+
+class BlockTaker(SampleTaker, Protocol):
+    """What an engine takes the samples of one block with; ``finish`` when no more of it will follow."""
+
+    def finish(self) -> None:
+        """Adds up what was taken but not yet added."""
+
+
+class Engine(Protocol):
+    """Adds up samples of the events that it was made for."""
+
+    @property
+    def samples(self) -> int:
+        """All samples that were taken."""
+
+    @property
+    def malformed(self) -> int:
+        """Those of them that were left out."""
+
+    def block(self, block: Bytes, offset: int) -> BlockTaker:
+        """For the samples of a block that stands at ``offset`` of the file."""
+
+    def result(self) -> tuple[SampleTable | None, Chains]:
+        """The rows, ascending by key, and the distinct chains, ascending by hash."""
+
+
+class SampleAdder:
+    """Adds up the samples of a file.
+
+    ``boundaries`` are the times, for threads that need it, at which samples before and after must be kept apart.
+    Without ``keeps_chains`` samples are not told apart by their call chains.
+    """
+
+    def __init__(self, attrs: tuple[EventAttr, ...], boundaries: Boundaries, *, keeps_chains: bool) -> None:
+        self._attrs, self._boundaries, self._keeps_chains = attrs, boundaries, keeps_chains
+        self._engines: list[Engine] = []
+        self._engine: Engine | None = None
+
+    def describe(self, attrs: tuple[EventAttr, ...]) -> None:
+        """Sets the events that the samples from here on are of."""
+        self._attrs, self._engine = attrs, None
+
+    def engine(self, offset: int) -> Engine:
+        """The engine for a sample at ``offset`` of the file."""
+        if self._engine is None:
+            if not self._attrs:
+                raise DamagedRecordError(f"samples at byte {offset} come before any event was described")
+            if len(self._attrs) > _MOST_EVENTS or len(self._engines) == _MOST_ENGINES:
+                raise DamagedRecordError(f"events are described without end before byte {offset}")
+            self._engine = self._make_engine()
+            self._engines.append(self._engine)
+        return self._engine
+
+    def block(self, block: Bytes, offset: int) -> "AdderBlock":
+        """For the samples of a block that stands at ``offset`` of the file."""
+        return AdderBlock(self, block, offset)
+
+    @property
+    def samples(self) -> int:
+        """All samples of the file."""
+        return sum(engine.samples for engine in self._engines)
+
+    @property
+    def malformed(self) -> int:
+        """Samples that were left out."""
+        return sum(engine.malformed for engine in self._engines)
+
+    def result(self) -> tuple[SampleTable | None, Chains]:
+        """The rows, ascending by key, and the distinct chains, ascending by hash."""
+        return united([engine.result() for engine in self._engines])
+
+    def _make_engine(self) -> Engine:
+        library = compiled_library()
+        if library is not None and all(Layout.of(attr).is_plain for attr in self._attrs):
+            return CompiledEngine(library, self._attrs, self._boundaries, keeps_chains=self._keeps_chains)
+        return NumpyEngine(self._attrs, self._boundaries, keeps_chains=self._keeps_chains)
+
+
+class AdderBlock:
+    """The samples of one block. Events may be described in the middle of it (pipe mode)."""
+
+    def __init__(self, adder: SampleAdder, block: Bytes, offset: int) -> None:
+        self._adder, self._block, self._offset = adder, block, offset
+        self._engine: Engine | None = None
+        self._taker: BlockTaker | None = None
+
+    def take(self, position: int) -> int:
+        """Takes the samples from ``position`` on, as far as they are whole; the position behind them."""
+        engine = self._adder.engine(self._offset + position)
+        if self._taker is None or engine is not self._engine:
+            self.finish()
+            self._engine, self._taker = engine, engine.block(self._block, self._offset)
+        return self._taker.take(position)
+
+    def finish(self) -> None:
+        """Adds up what was taken but not yet added."""
+        if self._taker is not None:
+            self._taker.finish()
+
+
+class NumpyEngine:
+    """Takes samples of any layout, a block at a time."""
+
+    def __init__(self, attrs: tuple[EventAttr, ...], boundaries: Boundaries, *, keeps_chains: bool) -> None:
+        self._decoder = SampleDecoder(attrs, keeps_chains=keeps_chains)
+        self._boundaries = boundaries
+        self._aggregator, self._chains = Aggregator(), ChainStore()
+        self.samples = 0
+
+    @property
+    def malformed(self) -> int:
+        """Samples that were left out."""
+        return self._decoder.malformed
+
+    def block(self, block: Bytes, offset: int) -> "_NumpyBlock":
+        """For the samples of a block that stands at ``offset`` of the file."""
+        return _NumpyBlock(self, block, offset)
+
+    def add(self, runs: SampleRuns, starts: Indices, offset: int) -> None:
+        """Adds up the samples at ``starts``; ``offset`` is where the first word stands in the file."""
+        self.samples += starts.size
+        for columns in self._decoder.decode(runs.words, starts, offset):
+            if columns.event.size:
+                self._add_columns(columns)
+
+    def result(self) -> tuple[SampleTable | None, Chains]:
+        """The rows, ascending by key, and the distinct chains, ascending by hash."""
+        return self._aggregator.result(), self._chains.result()
+
+    def _add_columns(self, columns: SampleColumns) -> None:
+        table, examples = table_of(columns, epochs_of(self._boundaries, columns.tid, columns.time))
+        self._chains.add(columns, examples)
+        self._aggregator.add(table)
+
+
+class _NumpyBlock:
+    """Gathers the samples of a block and adds them up at once."""
+
+    def __init__(self, engine: NumpyEngine, block: Bytes, offset: int) -> None:
+        self._engine, self._block, self._offset = engine, block, offset
+        self._phases: dict[int, SampleRuns] = {}
+        self._found: dict[int, list[Indices]] = {}
+
+    def take(self, position: int) -> int:
+        phase = position & 7
+        if phase not in self._phases:
+            self._phases[phase] = SampleRuns(self._block, phase)
+        starts, behind = self._phases[phase].run_from(position >> 3)
+        self._found.setdefault(phase, []).append(starts)
+        return behind * 8 + phase
+
+    def finish(self) -> None:
+        for phase, found in self._found.items():
+            self._engine.add(self._phases[phase], np.concatenate(found), self._offset + phase)
+        self._found.clear()

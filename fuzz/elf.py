@@ -1,16 +1,14 @@
 """Target: an ELF file with DWARF → names, stubs and inlined functions at addresses."""
 
-import atheris
-
-with atheris.instrument_imports(include=["hakprof.elf", "hakprof.symbols"]):
-    from hakprof.elf import build_string
-    from hakprof.symbols import Symbolizer
-
 import numpy as np
-from harness import InMemory, fuzz
+from memory_file import MemoryFile
 from objects import mutated
 
-_FILE = InMemory("object")
+from hakprof.elf import build_string
+from hakprof.symbols import Symbolizer
+
+mutator = mutated
+_FILE = MemoryFile("object")
 _OFFSETS = np.concatenate((np.arange(0, 1 << 14, 401), 1 << np.arange(15, 64, 8, dtype=np.uint64))).astype(np.uint64)
 
 
@@ -25,7 +23,3 @@ def check(data: bytes) -> None:
         assert not chain or not chain[-1].inlined
     assert symbolizer.symbol_names(path, None) or symbolizer.warnings
     build_string(_FILE.path)
-
-
-if __name__ == "__main__":
-    fuzz(check, mutator=mutated)

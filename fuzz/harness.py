@@ -1,4 +1,8 @@
-"""What every target shares: feed one input, note what must not happen, go on.
+"""Runs a target under libFuzzer: feeds inputs, notes what must not happen, goes on.
+
+usage: python fuzz/harness.py TARGET [libFuzzer's options] [CORPUS …] [INPUT]
+
+A target is a module with ``check(data)`` and, where blind changes of bytes get nowhere, ``mutator(data, seed)``.
 
 An input that ends in anything but a result or a HakprofError, that takes long, or that takes much memory, is stored
 once for each place at which it happened; a native crash, a hang or the memory limit stops libFuzzer itself.
@@ -11,6 +15,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import atheris
@@ -21,20 +27,6 @@ SLOW_SECONDS = 0.5
 MUCH_MEMORY_KIB = 64 << 10
 Check = Callable[[bytes], None]
 Mutator = Callable[[bytes, int], bytes | None]
-
-
-class InMemory:
-    """A file of this process alone, for readers that take a path."""
-
-    def __init__(self, name: str) -> None:
-        self._descriptor = os.memfd_create(name)
-        self.path = Path(f"/proc/self/fd/{self._descriptor}")
-
-    def hold(self, content: bytes) -> Path:
-        """The path of the file, which now has that content."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, content, 0)
-        return self.path
 
 
 class Watch:
@@ -78,19 +70,24 @@ class Watch:
         print(f"FINDING {name}: {text.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
 
 
-def fuzz(check: Check, *, mutator: Mutator | None = None) -> None:
-    """Runs libFuzzer with the command line's options; findings go to $HAKPROF_FUZZ_FINDINGS (default: findings)."""
-    watch = Watch(check, Path(os.environ.get("HAKPROF_FUZZ_FINDINGS", "findings")))
+def main() -> None:
+    """Findings go to $HAKPROF_FUZZ_FINDINGS (default: findings)."""
+    with atheris.instrument_imports(include=["hakprof"]):
+        target = import_module(sys.argv.pop(1))
+    watch = Watch(target.check, Path(os.environ.get("HAKPROF_FUZZ_FINDINGS", "findings")))
+    mutator = getattr(target, "mutator", None)
     if mutator is None:
         atheris.Setup(sys.argv, watch)
     else:
-
-        def custom(data: bytes, max_size: int, seed: int) -> bytes:
-            made = mutator(data, seed) if seed % 8 else None
-            return made if made is not None and len(made) <= max_size else atheris.Mutate(data, max_size)
-
-        atheris.Setup(sys.argv, watch, custom_mutator=custom)
+        atheris.Setup(sys.argv, watch, custom_mutator=partial(_changed, mutator))
     atheris.Fuzz()
+
+
+def _changed(mutator: Mutator, data: bytes, max_size: int, seed: int) -> bytes:
+    """The target's own change mostly, libFuzzer's otherwise."""
+    made = mutator(data, seed) if seed % 8 else None
+    changed: bytes = made if made is not None and len(made) <= max_size else atheris.Mutate(data, max_size)
+    return changed
 
 
 def _place(error: BaseException) -> str:
@@ -98,3 +95,7 @@ def _place(error: BaseException) -> str:
     ours = [each for each in traceback.extract_tb(error.__traceback__) if "hakprof" in each.filename]
     last = ours[-1] if ours else traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}-{Path(last.filename).stem}-{last.name}".replace("<", "").replace(">", "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,15 +1,13 @@
 """Target: a recording → PerfProfile."""
 
-import atheris
-
-with atheris.instrument_imports(include=["hakprof.parse", "hakprof.units"]):
-    from hakprof.parse.perf_data import read_perf_data
-
 import numpy as np
-from harness import InMemory, fuzz
+from memory_file import MemoryFile
 from mutate import mutated
 
-_FILE = InMemory("perf.data")
+from hakprof.parse.perf_data import read_perf_data
+
+mutator = mutated
+_FILE = MemoryFile("perf.data")
 
 
 def check(data: bytes) -> None:
@@ -26,7 +24,3 @@ def check(data: bytes) -> None:
     assert (samples["first_ns"] <= samples["last_ns"]).all()
     lost = profile.record_counts["SAMPLE"] - profile.sample_count
     assert lost <= 0 or profile.warnings, f"{lost} samples are missing without a word"
-
-
-if __name__ == "__main__":
-    fuzz(check, mutator=mutated)

@@ -62,7 +62,7 @@ def run_target(target: str, work: Path, *, seconds: int) -> Outcome:
     corpus.mkdir(parents=True, exist_ok=True)
     before = set(findings.iterdir())
     command = [
-        *(sys.executable, str(_HERE / f"{target}.py"), f"-max_total_time={seconds}"),
+        *(sys.executable, str(_HERE / "harness.py"), target, f"-max_total_time={seconds}"),
         *(f"-max_len={_MAX_LENGTH[target]}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"),
         *(f"-artifact_prefix={findings}/", str(corpus), str(work / "seeds" / target)),
     ]

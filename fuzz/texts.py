@@ -1,24 +1,20 @@
 """Target: texts of perf stat, strace, callgrind, kernel and allocators. The first byte chooses the parser."""
 
-import atheris
-
-with atheris.instrument_imports(include=["hakprof.parse", "hakprof.symbols", "hakprof.units"]):
-    from hakprof.parse.bench import parse_bench
-    from hakprof.parse.callgrind import parse_callgrind
-    from hakprof.parse.counters import parse_counters
-    from hakprof.parse.perf_stat import parse_perf_stat
-    from hakprof.parse.routes import parse_routes
-    from hakprof.parse.strace import parse_strace
-    from hakprof.symbols.demangle import demangle
-    from hakprof.symbols.kallsyms import read_kallsyms
-
-import sys
 from collections.abc import Callable
 from functools import partial
 
-from harness import InMemory, fuzz
+from memory_file import MemoryFile
 
-_FILE = InMemory("kallsyms")
+from hakprof.parse.bench import parse_bench
+from hakprof.parse.callgrind import parse_callgrind
+from hakprof.parse.counters import parse_counters
+from hakprof.parse.perf_stat import parse_perf_stat
+from hakprof.parse.routes import parse_routes
+from hakprof.parse.strace import parse_strace
+from hakprof.symbols.demangle import demangle
+from hakprof.symbols.kallsyms import read_kallsyms
+
+_FILE = MemoryFile("kallsyms")
 
 
 def _kallsyms(data: bytes) -> None:
@@ -53,8 +49,3 @@ def check(data: bytes) -> None:
     if data:
         chosen = PARSERS.get(chr(data[0])) or _ANY[data[0] % len(_ANY)]
         chosen(data[1:])
-
-
-if __name__ == "__main__":
-    sys.setrecursionlimit(1000)
-    fuzz(check)

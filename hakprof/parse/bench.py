@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hakprof.errors import ParseError
-from hakprof.parse.text import excerpt
+from hakprof.parse.text import MAX_INT, encodable, excerpt
 from hakprof.units import finite
 
 SCHEMA_VERSION = 1
-_MAX_INT = 2**63 - 1
 _RATE_TOLERANCE = 0.01
 _REMEDY = "run the benchmark by itself and look at its last line; it must be one whole JSON object"
 
@@ -112,17 +111,24 @@ def _whole(record: dict[str, Any], key: str, source: str) -> int | None:
     value = record.get(key)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_INT):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INT):
         return value
-    message = f"{source}: benchmark line has {key} = {excerpt(str(value))}; must be a whole number from 0 to 2^63-1"
+    message = f"{source}: benchmark line has {key} = {_shown(value)}; must be a whole number from 0 to 2^63-1"
     raise ParseError(message, remedy=_REMEDY)
 
 
 def _text(record: dict[str, Any], key: str, source: str) -> str | None:
     value = record.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    raise ParseError(f"{source}: benchmark line has {key} = {excerpt(str(value))}; must be text", remedy=_REMEDY)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return encodable(value)
+    raise ParseError(f"{source}: benchmark line has {key} = {_shown(value)}; must be text", remedy=_REMEDY)
+
+
+def _shown(value: object) -> str:
+    """A wrong value for a message. What holds others is only named: they may be nested beyond what can be printed."""
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else excerpt(str(value))
 
 
 def _check_rate(printed: object, line: BenchLine, source: str) -> None:

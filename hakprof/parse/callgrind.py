@@ -11,12 +11,13 @@ from pathlib import Path
 import polars as pl
 
 from hakprof.errors import ParseError
-from hakprof.parse.text import Parsed, excerpt, limited, read_text
+from hakprof.parse.text import MAX_INT, Parsed, excerpt, limited, read_text
 
 FRAME = {"object": pl.String, "function": pl.String, "instructions": pl.Int64}
 _REMEDY = "collect the cell again; `hakprof doctor` tells whether valgrind works here"
 _NAME = re.compile(r"^(c?)(ob|fn|fl|fi|fe)=(?:\((\d+)\))?\s*(.*)$")
 _COST = re.compile(r"^(?:\+|-|\*|\d|0x)[0-9a-fx]*(?: (?:\+|-|\*)?\d*)*$")
+_COUNT = re.compile(r"[0-9]{1,19}$")
 _UNKNOWN = "???"
 
 
@@ -29,7 +30,7 @@ def parse_callgrind(text: str, *, source: str) -> Parsed:
     """Columns :data:`FRAME`, most instructions first.
 
     Raises:
-        ParseError: no callgrind file, no event Ir, or nothing counted.
+        ParseError: no callgrind file, no event Ir, nothing counted, or more than 64 bits hold.
     """
     lines = text.splitlines()
     events = next((line.split()[1:] for line in lines if line.startswith("events:")), None)
@@ -41,10 +42,13 @@ def parse_callgrind(text: str, *, source: str) -> Parsed:
         reader.take(line, number)
     if not reader.cost:
         raise ParseError(f"{source}: holds no instruction counts", remedy=_REMEDY)
-    told = next((line.split()[1] for line in lines if line.startswith(("totals:", "summary:"))), None)
+    told = next((line.partition(":")[2].split() for line in lines if line.startswith(("totals:", "summary:"))), [])
     counted = sum(reader.cost.values())
-    if told is None or not told.isdecimal() or int(told) != counted:
-        reader.warnings.append(f"{source}: {counted} instructions read, but the file's own total is {told}: cut off?")
+    if counted > MAX_INT:
+        raise ParseError(f"{source}: its instruction counts add up to more than 2^63", remedy=_REMEDY)
+    if told[:1] != [str(counted)]:
+        own = excerpt(told[0]) if told else "missing"
+        reader.warnings.append(f"{source}: {counted} instructions read, but the file's own total is {own}: cut off?")
     rows = [
         {"object": found, "function": function, "instructions": count}
         for (found, function), count in sorted(reader.cost.items(), key=lambda item: (-item[1], item[0]))
@@ -92,7 +96,8 @@ class _Reader:
         parts = line.split()
         if len(parts) <= self._column:
             return  # trailing zeros may be left out
-        try:
-            self.cost[self._object, self._function] += int(parts[self._column])
-        except ValueError:
+        count = parts[self._column]
+        if not _COUNT.match(count):
             self.warnings.append(f"{self._source}:{number}: no instruction count: {excerpt(line)}")
+            return
+        self.cost[self._object, self._function] += int(count)

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from hakprof.errors import ParseError
-from hakprof.parse.text import Parsed, excerpt, limited, read_text
+from hakprof.parse.text import Parsed, encodable, excerpt, limited, read_text
 
 PERF_STAT: dict[str, Any] = {
     "event": pl.String,  # as perf names it
@@ -25,6 +25,7 @@ PERF_STAT: dict[str, Any] = {
     "running_share": pl.Float64,  # of the time the event was on a counter; null where value is null
 }
 _REMEDY = "run `perf stat -j -o FILE -- PROGRAM` and give that file"
+_MAX_VALUE = 1e30  # beyond any counter of 64 bits, however scaled, and sums of it stay finite
 _NO_VALUE = {"<not supported>": True, "<not counted>": False}  # → lacks support altogether
 _BARE_NUMBER = re.compile(r"(?<=: )-?(?:nan|inf)\b")
 _HYBRID = re.compile(r"cpu_(?:core|atom|lowpower)/([^/]+)/([A-Za-z]*)$")
@@ -79,7 +80,7 @@ def _reading(event: str, value: str, unit: str, percent: float) -> _Reading:
     if value in _NO_VALUE:
         return _Reading(event, None, unit, 0.0, unsupported=_NO_VALUE[value])
     number = float(value)
-    if not math.isfinite(number) or not 0 <= percent <= 100:
+    if not abs(number) <= _MAX_VALUE or not 0 <= percent <= 100:
         message = f"got: {value!r} at {percent!r} percent"
         raise ValueError(message)
     return _Reading(event, number, unit, percent / 100)
@@ -93,7 +94,7 @@ def _from_json(line: str) -> _Reading | None:
         record = json.loads(_BARE_NUMBER.sub("null", line))  # perf prints a 0/0 metric as a bare nan
     if "metric-value" in record and "counter-value" not in record:
         return None
-    event, value, unit = (str(record.get(key, "")) for key in ("event", "counter-value", "unit"))
+    event, value, unit = (encodable(str(record.get(key, ""))) for key in ("event", "counter-value", "unit"))
     return _reading(event, value, unit, float(record.get("pcnt-running", 100.0)))
 
 
@@ -115,8 +116,8 @@ def _from_csv(line: str, separator: str) -> _Reading | None:
     if line.startswith(separator):
         return None  # a further metric of the event before it
     fields = line.split(separator)
-    while len(fields) > 1 and not _is_value_and_unit(fields):
-        fields = fields[1:]
+    starts = (at for at in range(len(fields) - 1) if _is_value_and_unit(fields[at : at + 2]))
+    fields = fields[next(starts, len(fields)) :]
     ends = (
         index for index in range(3, len(fields) - 1) if fields[index].isdecimal() and _PERCENT.match(fields[index + 1])
     )

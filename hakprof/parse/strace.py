@@ -14,7 +14,7 @@ import polars as pl
 
 from hakprof.errors import ParseError
 from hakprof.parse.syscall_names import Clock, category, is_waiting
-from hakprof.parse.text import Parsed, excerpt, limited, read_text
+from hakprof.parse.text import MAX_INT, Parsed, excerpt, limited, read_text
 
 STRACE: dict[str, Any] = {
     "clock": pl.String,
@@ -32,7 +32,6 @@ _HEADS = ("% time", "seconds", "usecs/call", "calls", "errors", "syscall", "shor
 _HEAD = re.compile("|".join(re.escape(head) for head in _HEADS))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}$")
 _CALL_LOG = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?[a-z_0-9]+\(.*(?:= |<unfinished)", re.MULTILINE)
-_MAX_INT = 2**63 - 1
 _REMEDY = "run `strace -f -c -o FILE -- PROGRAM` (and again with -w for wall time) and give that file"
 
 
@@ -74,11 +73,13 @@ class _Table:
         if row is None:
             self.warnings.append(f"{self.source}:{number}: no row of a strace table: {excerpt(line)}")
             return
-        self.calls += row.calls
         earlier = self.rows.get(cells["syscall"])
-        if earlier is not None:
-            row = _Row(row.calls + earlier.calls, row.errors + earlier.errors, _sum(row.seconds, earlier.seconds))
-        self.rows[cells["syscall"]] = row
+        total = row if earlier is None else _added(row, earlier)
+        if total.calls > MAX_INT:
+            self.warnings.append(f"{self.source}:{number}: more calls than 64 bits hold: {excerpt(line)}")
+            return
+        self.calls += row.calls
+        self.rows[cells["syscall"]] = total
 
     def _total(self, number: int, tokens: list[str]) -> None:
         # Its columns may be blank by version, so the sum is looked for among its numbers.
@@ -102,12 +103,13 @@ def _row_of(cells: dict[str, str]) -> _Row | None:
         seconds = float(cells["seconds"]) if "seconds" in cells else None
     except ValueError:
         return None
-    sound = 0 <= errors <= calls <= _MAX_INT and (seconds is None or 0 <= seconds < 1e12)
+    sound = 0 <= errors <= calls <= MAX_INT and (seconds is None or 0 <= seconds < 1e12)
     return _Row(calls, errors, seconds) if sound else None
 
 
-def _sum(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first + second
+def _added(first: _Row, second: _Row) -> _Row:
+    seconds = None if first.seconds is None or second.seconds is None else first.seconds + second.seconds
+    return _Row(first.calls + second.calls, first.errors + second.errors, seconds)
 
 
 def parse_strace(text: str, *, clock: Clock, source: str) -> Parsed:

@@ -11,6 +11,8 @@ from hakprof.errors import HakprofError, ParseError
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 MAX_WARNINGS = 20
+MAX_NAME = 512  # characters of a name in a text; what is longer is no name
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1  # what a frame's whole numbers can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +23,19 @@ class Parsed:
     warnings: tuple[str, ...] = ()
 
 
-def read_text(path: Path, *, remedy: str) -> str:
+def read_text(path: Path, *, remedy: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """The file's text; bytes that are no UTF-8 become U+FFFD, since names in traces may hold anything.
 
     Raises:
-        ParseError: the file is missing, unreadable or larger than :data:`MAX_TEXT_BYTES`.
+        ParseError: the file is missing, unreadable or larger than ``max_bytes``.
     """
     try:
         with open_stored(path, remedy=remedy) as file:
-            raw = file.read(MAX_TEXT_BYTES + 1)
+            raw = file.read(max_bytes + 1)
     except OSError as error:
         raise ParseError(f"cannot read {path}: {error.strerror or error}", remedy=remedy) from error
-    if len(raw) > MAX_TEXT_BYTES:
-        raise ParseError(
-            f"{path} is larger than {MAX_TEXT_BYTES >> 20} MiB, too much for this kind of text", remedy=remedy
-        )
+    if len(raw) > max_bytes:
+        raise ParseError(f"{path} is larger than {max_bytes >> 20} MiB, too much for this kind of text", remedy=remedy)
     return raw.decode("utf-8", errors="replace")
 
 
@@ -65,6 +65,11 @@ def excerpt(line: str, *, width: int = 80) -> str:
     """A line of untrusted text, short and printable, for a warning."""
     text = line.strip()
     return repr(text if len(text) <= width else text[: width - 1] + "…")
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates replaced: JSON can write them (``"\\ud800"``), and no frame can hold them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def limited(warnings: list[str]) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 #include "classify.h"
 
+#include "alloc_header.h"
 #include "config.h"
+#include "fallback.h"
 #include "header.h"
 #include "readable.h"
 #include "registry.h"
@@ -24,10 +26,39 @@ static hak_code_t hak_classify_by_header(const void *ptr, hak_route_t *route) {
     return truth;
 }
 
+/* Where the map knows nothing, only libc's blocks are left: while there are none, nothing is read. */
+static bool hak_classify_may_read(const void *ptr, hak_code_t truth) {
+    if (!hak_is_memory_readable((const char *)ptr - 1)) return false;
+    return truth == HAK_CODE_FOREIGN ? hak_fallback_in_use() : truth != HAK_CODE_RELEASED;
+}
+
+/* The historical order: class byte of a tiny block, 16-byte header, SuperSlab lookup, mid and large lookup. The side map only
+ * vouches for what is read: a header that contradicts it is not followed. */
+static hak_code_t hak_classify_dual(const void *ptr, hak_route_t *route) {
+    const hak_code_t truth = hak_code_of(ptr);
+    *route = HAK_ROUTE_SS_HIT;
+    if (hak_classify_may_read(ptr, truth)) {
+        const unsigned cls = hak_header_read(ptr);
+        if (cls != 0 && hak_code_owner(truth) != 0 && hak_code_class(truth) == cls) {
+            *route = HAK_ROUTE_HEADER_FAST;
+            return truth;
+        }
+        const hak_method_t method = hak_alloc_header_method(ptr);
+        const hak_code_t code = method == HAK_METHOD_MMAP ? HAK_CODE_LARGE : HAK_CODE_FOREIGN;
+        if (method != HAK_METHOD_NONE && truth == code) {
+            *route = HAK_ROUTE_ALLOC_HEADER;
+            return code;
+        }
+    }
+    return hak_registry_lookup(ptr);
+}
+
 hak_code_t classify_ptr(const void *ptr, hak_route_t *route) {
     switch (hak_config.classify) {
     case HAK_CLASSIFY_HEADER:
         return hak_classify_by_header(ptr, route);
+    case HAK_CLASSIFY_DUAL:
+        return hak_classify_dual(ptr, route);
     case HAK_CLASSIFY_REGISTRY:
         hak_is_memory_readable(ptr);
         *route = HAK_ROUTE_SS_HIT;

@@ -93,7 +93,8 @@ void hak_config_init(void) {
     } else {
         hak_config_from_proc();
     }
-    hak_config.header_layout = hak_config.classify == HAK_CLASSIFY_HEADER;
+    hak_config.dual_headers = hak_config.classify == HAK_CLASSIFY_DUAL;
+    hak_config.header_layout = hak_config.classify == HAK_CLASSIFY_HEADER || hak_config.dual_headers;
     hak_config.slow_entry = hak_config.classify != HAK_CLASSIFY || hak_config.mincore != HAK_MINCORE_NONE;
 #if HAK_INSTRUMENTED
     hak_config.slow_entry |= hak_config.size_hist || hak_config.free_route_trace;

@@ -28,7 +28,7 @@
     HAK_CONFIG_NUMBERS_INSTRUMENTED(NUMBER)
 
 #define HAK_CONFIG_WORDS(WORD)                                                     \
-    WORD(classify, "HAKMEM_CLASSIFY", "map|header|registry", HAK_CLASSIFY)         \
+    WORD(classify, "HAKMEM_CLASSIFY", "map|header|registry|dual", HAK_CLASSIFY)         \
     WORD(mincore, "HAKMEM_MINCORE", "none|hybrid|always", 0)
 
 #if HAK_INSTRUMENTED
@@ -60,6 +60,8 @@ typedef struct {
     bool slow_entry;
     /* Derived: blocks carry a class byte in their predecessor's last byte, so that requests grow by one. */
     bool header_layout;
+    /* Derived: only tiny ones do, and a header of 16 bytes stands before what comes from no slab. */
+    bool dual_headers;
 } hak_config_t;
 
 extern hak_config_t hak_config;

@@ -61,11 +61,13 @@ void *hak_alloc_beyond_tiny(hak_heap_t *heap, size_t size) {
     return hak_alloc_slow(heap, size);
 }
 
+/* With two kinds of headers 1 KB does not fit into C7 any more; libc served it historically. */
 void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
     heap = hak_heap_of_caller(heap);
     if (HAK_UNLIKELY(heap == NULL)) return hak_alloc_fallback(16, size);
     hak_stat_size(size);
     if (HAK_UNLIKELY(size > PTRDIFF_MAX)) return hak_out_of_memory();
+    if (HAK_UNLIKELY(hak_config.dual_headers && size == HAK_TINY_MAX)) return hak_alloc_fallback(16, size);
     size += hak_config.header_layout;
     bool zero;
     return size <= HAK_MID_MAX ? hak_class_alloc(heap, hak_class_of(size)) : hak_alloc_large(16, size, &zero);
@@ -87,13 +89,15 @@ static hak_heap_t *hak_heap_of_freer(void) {
     return heap != NULL ? heap : &hak_empty_heap;
 }
 
-static void hak_free_unowned(void *ptr, hak_code_t code) {
+static void hak_free_unowned(void *ptr, hak_code_t code, hak_route_t route) {
     if (code == HAK_CODE_SPAN || code == HAK_CODE_LARGE) {
-        hak_stat_free(large, ptr);
+        if (route == HAK_ROUTE_ALLOC_HEADER) hak_stat_free(alloc_header, ptr);
+        else hak_stat_free(large, ptr);
         hak_large_free(ptr, code);
         return;
     }
-    if (code == HAK_CODE_FOREIGN && hak_fallback_free(ptr)) return;
+    const bool libc = code == HAK_CODE_FOREIGN && (!hak_config.dual_headers || route == HAK_ROUTE_ALLOC_HEADER);
+    if (libc && hak_fallback_free(ptr)) return;
     hak_stat_free(foreign, ptr);
     hak_report(code == HAK_CODE_RELEASED ? "double free of" : "free of a pointer that was not allocated here:", ptr);
 }
@@ -117,7 +121,7 @@ void hak_free_slow(hak_heap_t *heap, void *ptr) {
     hak_route_t route;
     const hak_code_t code = classify_ptr(ptr, &route);
     if (hak_code_owner(code) == 0) {
-        hak_free_unowned(ptr, code);
+        hak_free_unowned(ptr, code, route);
     } else if (hak_code_owner(code) == heap->id) {
         hak_free_own(heap, ptr, hak_code_class(code), route);
     } else {
@@ -153,8 +157,9 @@ void *hak_alloc_aligned(size_t alignment, size_t size) {
     bool zero;
     if (alignment <= HAK_CACHE_LINE && size <= HAK_MID_MAX - HAK_CACHE_LINE)
         return hak_class_alloc(heap, hak_class_of(hak_round_up(size + hak_config.header_layout, HAK_CACHE_LINE)));
-    if (alignment <= HAK_MID_MAX && size <= HAK_MID_MAX && !hak_config.header_layout)
-        return hak_class_alloc(heap, hak_class_of_aligned(alignment, size));
+    const size_t need = size + hak_config.header_layout;
+    if (alignment <= HAK_MID_MAX && need <= HAK_MID_MAX && (!hak_config.header_layout || hak_config.dual_headers))
+        return hak_class_alloc(heap, hak_class_of_aligned(alignment, need));
     return hak_alloc_large(alignment, size, &zero);
 }
 

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include "alloc_header.h"
 #include "config.h"
 #include "stats.h"
 
@@ -13,8 +14,32 @@ extern void __libc_free(void *ptr);
 
 static size_t hak_fallback_live;
 
+bool hak_fallback_in_use(void) { return __atomic_load_n(&hak_fallback_live, __ATOMIC_RELAXED) != 0; }
+
+/* With two kinds of headers: what stands before a block of libc's. */
+typedef struct {
+    void *raw; /* libc's pointer */
+    uint64_t unused;
+    hak_alloc_header_t header;
+} hak_fallback_headed_t;
+
+static hak_fallback_headed_t *hak_fallback_headed_of(const void *ptr) { return (hak_fallback_headed_t *)ptr - 1; }
+
+static void *hak_fallback_headed(size_t alignment, size_t size) {
+    const size_t room = sizeof(hak_fallback_headed_t) + (alignment > 16 ? alignment : 0);
+    void *raw = size > PTRDIFF_MAX - room ? NULL : __libc_malloc(size + room);
+    if (raw == NULL) return NULL;
+    void *ptr = (void *)hak_round_up((uintptr_t)raw + sizeof(hak_fallback_headed_t), alignment);
+    hak_fallback_headed_of(ptr)->raw = raw;
+    hak_alloc_header_write(ptr, HAK_METHOD_LIBC, size);
+    return ptr;
+}
+
 void *hak_fallback_alloc(size_t alignment, size_t size) {
-    void *ptr = alignment <= 16 ? __libc_malloc(size) : __libc_memalign(alignment, size);
+    const bool headed = hak_config.dual_headers && !hak_config.force_libc;
+    void *ptr;
+    if (headed) ptr = hak_fallback_headed(alignment, size);
+    else ptr = alignment <= 16 ? __libc_malloc(size) : __libc_memalign(alignment, size);
     if (ptr == NULL) return NULL;
     if (hak_config.force_libc) return ptr;
     __atomic_fetch_add(&hak_fallback_live, 1, __ATOMIC_RELAXED);
@@ -22,19 +47,37 @@ void *hak_fallback_alloc(size_t alignment, size_t size) {
     return ptr;
 }
 
+/* libc's own pointer. The header is forgotten, so that a second free of the block does not find it. */
+static void *hak_fallback_behead(void *ptr) {
+    hak_fallback_headed_t *headed = hak_fallback_headed_of(ptr);
+    headed->header.magic = 0;
+    return headed->raw;
+}
+
 bool hak_fallback_free(void *ptr) {
-    if (!hak_config.force_libc) {
-        if (__atomic_load_n(&hak_fallback_live, __ATOMIC_RELAXED) == 0) return false;
-        __atomic_fetch_sub(&hak_fallback_live, 1, __ATOMIC_RELAXED);
+    if (hak_config.force_libc) {
+        __libc_free(ptr);
+        return true;
+    }
+    if (!hak_fallback_in_use()) return false;
+    __atomic_fetch_sub(&hak_fallback_live, 1, __ATOMIC_RELAXED);
+    if (hak_config.dual_headers) {
+        hak_stat_free(alloc_header_libc, ptr);
+        ptr = hak_fallback_behead(ptr);
+    } else {
         hak_stat_free(libc, ptr);
     }
     __libc_free(ptr);
     return true;
 }
 
-/* These two have no private name in libc. */
 size_t hak_fallback_usable(void *ptr) {
     static size_t (*usable)(void *);
+    if (hak_config.dual_headers && !hak_config.force_libc) {
+        const bool ours = hak_fallback_in_use() && hak_alloc_header_method(ptr) == HAK_METHOD_LIBC;
+        return ours ? hak_alloc_header_of(ptr)->size : 0;
+    }
+    /* libc has no private name for it. */
     if (usable == NULL) usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     return usable != NULL ? usable(ptr) : 0;
 }

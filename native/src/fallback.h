@@ -9,6 +9,8 @@
 void *hak_fallback_alloc(size_t alignment, size_t size);
 /* False when nothing was ever taken from libc: then the pointer is nobody's. */
 bool hak_fallback_free(void *ptr);
+/* Some block of libc's is in the application's hands. */
+bool hak_fallback_in_use(void);
 size_t hak_fallback_usable(void *ptr);
 /* libc's own calloc, realloc and malloc_trim, for HAKMEM_FORCE_LIBC_ALLOC. */
 void *hak_fallback_zeroed(size_t size);

@@ -1,5 +1,6 @@
 #include "large.h"
 
+#include "alloc_header.h"
 #include "config.h"
 #include "large_cache.h"
 #include "os.h"
@@ -12,7 +13,8 @@
 typedef struct {
     char *base;
     size_t bytes;
-    uint64_t unused[6]; /* the last byte reads as "no header" in the header layout */
+    uint64_t unused[4];
+    hak_alloc_header_t header; /* its last byte reads as "no class byte" in the header layout */
 } hak_large_t;
 
 _Static_assert(sizeof(hak_large_t) == HAK_CACHE_LINE, "pointers of large blocks are aligned to a cache line");
@@ -45,6 +47,7 @@ static void *hak_mapping_alloc(size_t alignment, size_t size, bool *zero) {
         return NULL;
     }
     *hak_large_of(ptr) = (hak_large_t){.base = base, .bytes = bytes};
+    if (hak_config.dual_headers) hak_alloc_header_write(ptr, HAK_METHOD_MMAP, size);
     hak_map_set(slot, 1, HAK_CODE_LARGE);
     return ptr;
 }

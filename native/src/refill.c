@@ -70,9 +70,10 @@ static hak_block_t *hak_slab_carve(hak_slab_t *slab, uint32_t want, uint32_t *co
     const uint32_t left = slab->capacity - slab->carved;
     const uint32_t taken = want < left ? want : left;
     char *const first = slab->first + (size_t)slab->carved * slab->block_bytes;
+    const bool header = hak_config.header_layout && !(hak_config.dual_headers && slab->cls > HAK_TINY_CLASSES);
     char *at = first;
     for (uint32_t i = 0; i < taken; i++, at += slab->block_bytes) {
-        if (hak_config.header_layout) hak_header_write(at, slab->cls);
+        if (header) hak_header_write(at, slab->cls);
         ((hak_block_t *)at)->next = i + 1 < taken ? (hak_block_t *)(at + slab->block_bytes) : NULL;
     }
     slab->carved += taken;

@@ -165,7 +165,8 @@ static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
     const uint64_t remote = stats->remote_sent + front.in_outboxes;
     const uint64_t frees = front.tiny_pushed + front.mid_pushed + stats->free_map_fast + stats->free_header_fast +
                            stats->free_ss_hit + remote + stats->free_mid + stats->free_large + stats->free_null +
-                           stats->free_foreign + stats->free_libc;
+                           stats->free_foreign + stats->free_libc + stats->free_alloc_header +
+                           stats->free_alloc_header_libc;
     hak_json_open(json, "calls");
     hak_json_number(json, "malloc", allocs - stats->internal_allocs);
     hak_json_number(json, "free", frees - stats->internal_frees);
@@ -185,6 +186,7 @@ static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
     const uint64_t by_front[] = {[HAK_CLASSIFY] = front.tiny_pushed, [HAK_CLASSIFY_REGISTRY + 1] = 0};
     hak_json_number(json, "map_fast", stats->free_map_fast + by_front[HAK_CLASSIFY_MAP]);
     hak_json_number(json, "header_fast", stats->free_header_fast + by_front[HAK_CLASSIFY_HEADER]);
+    hak_json_number(json, "alloc_header", stats->free_alloc_header + stats->free_alloc_header_libc);
     hak_json_number(json, "ss_hit", stats->free_ss_hit + by_front[HAK_CLASSIFY_REGISTRY]);
     hak_json_number(json, "remote", remote);
     hak_json_number(json, "mid", stats->free_mid + front.mid_pushed);
@@ -246,7 +248,7 @@ static void hak_json_system(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_close(json);
     hak_json_open(json, "fallback");
     hak_json_number(json, "libc_alloc", stats->alloc_libc);
-    hak_json_number(json, "libc_free", stats->free_libc);
+    hak_json_number(json, "libc_free", stats->free_libc + stats->free_alloc_header_libc);
     hak_json_close(json);
     hak_json_open(json, "os");
     hak_json_number(json, "mmap", stats->os_mmap);

@@ -14,7 +14,7 @@
     X(slow_mallocs) X(internal_allocs) X(internal_frees) X(callocs) X(reallocs) X(aligneds)       \
     X(alloc_refill) X(alloc_mid_refill) X(alloc_large) X(alloc_libc) X(alloc_failed)              \
     X(free_map_fast) X(free_header_fast) X(free_ss_hit) X(free_mid) X(free_large)  \
-    X(free_null) X(free_foreign) X(free_libc)                                                     \
+    X(free_null) X(free_foreign) X(free_libc) X(free_alloc_header) X(free_alloc_header_libc)      \
     X(refills) X(refill_blocks) X(drains) X(drain_blocks)                                         \
     X(stage1) X(stage2) X(stage3)                                                                 \
     X(superslabs_created) X(superslabs_released) X(slabs_acquired) X(slabs_released)              \

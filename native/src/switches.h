@@ -17,6 +17,8 @@
 #define HAK_CLASSIFY_MAP 0
 #define HAK_CLASSIFY_HEADER 1
 #define HAK_CLASSIFY_REGISTRY 2
+/* Not a build's: HAKMEM_CLASSIFY=dual, the historical order of steps over two kinds of headers. */
+#define HAK_CLASSIFY_DUAL 3
 #ifndef HAK_CLASSIFY
 #define HAK_CLASSIFY HAK_CLASSIFY_MAP
 #endif

@@ -23,7 +23,7 @@ run ./test_api_address
 run ./test_pool_address
 run ./test_api_thread light
 run ./test_api_interposed
-for setting in HAKMEM_CLASSIFY=header HAKMEM_CLASSIFY=registry HAKMEM_FLAT_MAP=0 \
+for setting in HAKMEM_CLASSIFY=header HAKMEM_CLASSIFY=registry HAKMEM_CLASSIFY=dual HAKMEM_FLAT_MAP=0 \
     HAKMEM_TINY_FAST_CAP=1 HAKMEM_TINY_REFILL_COUNT_HOT=3 HAKMEM_TINY_SLL_DRAIN_INTERVAL=5 HAKMEM_RETAIN_MB=0; do
     run $setting ./test_stress_address 4 20000 4
 done
@@ -36,7 +36,12 @@ run $variants HAKMEM_POOL_STAGE2=0 ./test_stress_interposed 4 100000 8
 run HAKMEM_POOL_STAGE1=0 HAKMEM_POOL_STAGE2=0 ./test_stress_address 4 20000 9
 run HAKMEM_FORCE_LIBC_ALLOC=1 ./test_stress_interposed 4 20000 4
 run HAKMEM_CLASSIFY=header HAKMEM_MINCORE=always ./test_stress_address 2 8000 5
-run HAKMEM_CLASSIFY=header ./test_api_address
+for way in header dual registry; do
+    run HAKMEM_CLASSIFY=$way ./test_api_address
+done
+run HAKMEM_CLASSIFY=dual HAKMEM_FLAT_MAP=0 ./test_api_interposed
+run HAKMEM_CLASSIFY=dual ./test_stress_thread 3 20000 10
+run HAKMEM_CLASSIFY=dual ./test_safety_interposed
 run HAKMEM_FLAT_MAP=0 ./test_api_address
 run $variants ./test_api_interposed
 run ./test_safety_interposed

@@ -18,6 +18,7 @@ SETTINGS = (
     {},
     {"HAKMEM_CLASSIFY": "header"},
     {"HAKMEM_CLASSIFY": "registry"},
+    {"HAKMEM_CLASSIFY": "dual"},
     {"HAKMEM_FLAT_MAP": "0"},
     {"HAKMEM_SIZE_HIST": "1"},
     {"HAKMEM_TINY_FAST_CAP": "2", "HAKMEM_TINY_SLL_DRAIN_INTERVAL": "3"},

@@ -5,6 +5,7 @@ python3 test/test_mechanisms.py INSTRUMENTED-BUILD-FOLDER"""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,51 @@ class Mechanisms(unittest.TestCase):
         output, counted, errors = run_python(family, HAKMEM_FORCE_LIBC_ALLOC="1", HAKMEM_PREWARM_MB="4")
         self.assertEqual((output, errors), ("True 0 None True\n", ""))
         self.assertEqual(moved(counted), {"schema", "pid"})
+
+    def test_two_kinds_of_headers_take_the_historical_steps(self) -> None:
+        """Each kind of block has its step; where the header is missing or lies, the next step answers."""
+        code = (
+            "size = ctypes.c_size_t\n"
+            "libc.aligned_alloc.restype = libc.realloc.restype = ctypes.c_void_p\n"
+            "free = libc.free\n"
+            "foreign = ctypes.addressof(ctypes.create_string_buffer(4096)) + 1024\n"
+            "blocks = {\n"
+            "    'tiny': libc.malloc(100), 'libc': libc.malloc(1024), 'mapping': libc.malloc(3 << 20),\n"
+            "    'aligned': libc.aligned_alloc(size(256), size(200)), 'mid': libc.malloc(9000), 'span': libc.malloc(70000),\n"
+            "    'moved': libc.realloc(ctypes.c_void_p(libc.malloc(2 << 20)), size(9 << 20)),\n"
+            "    'page': libc.aligned_alloc(size(65536), size(65536)), 'overwritten': libc.malloc(100),\n"
+            "}\n"
+            "ctypes.memset(blocks['overwritten'] - 1, 0, 1)\n"
+            "for name, block in blocks.items(): print(name, hex(block)), free(block)\n"
+            "for name in ('mapping', 'libc'): free(blocks[name])\n"
+        )
+        settings = {"HAKMEM_CLASSIFY": "dual", "HAKMEM_FREE_ROUTE_TRACE": "1000000", "HAKMEM_TINY_FAST_CAP": "1"}
+        output, counted, errors = run_python(code, **settings)
+        routes: dict[str, list[str]] = {}
+        for route, place in re.findall(r"FREE_ROUTE\] (\w+) ptr=(\w+)", errors):
+            routes.setdefault(place, []).append(route)
+        last = {name: routes[place] for name, place in (line.split() for line in output.splitlines())}
+        self.assertEqual(
+            [last["mapping"][-2:], last["libc"][-2:]], [["alloc_header", "foreign"], ["alloc_header_libc", "foreign"]]
+        )
+        step = {name: found[-1] for name, found in last.items() if name not in ("mapping", "libc")}
+        self.assertEqual(
+            step,
+            {"tiny": "header_fast", "aligned": "ss_hit", "mid": "mid", "span": "large", "moved": "alloc_header",
+             "page": "alloc_header", "overwritten": "ss_hit"},
+        )  # fmt: skip
+        self.assertEqual(counted["free_routes"]["foreign"], 2)
+        self.assertEqual(errors.count("[hakmem] free of a pointer that was not allocated here"), 2)
+
+    def test_two_kinds_of_headers_serve_whole_workloads(self) -> None:
+        for size, alloc, route in ((128, "front_hit", "header_fast"), (1024, "libc", "alloc_header")):
+            command = ("random_mixed", "--ops", "20000", "--size", str(size))
+            told, counted, _ = run(command, HAKMEM_CLASSIFY="dual", HAKMEM_MINCORE="always")
+            calls = told["total_malloc_calls"]
+            self.assertEqual(counted["free_routes"][route], calls)
+            self.assertGreater(counted["alloc_routes"][alloc], 0.9 * calls)
+            self.assertEqual(counted["os"]["mincore"], told["total_free_calls"])
+            self.assertEqual(counted["fallback"]["libc_free"], calls if size == 1024 else 0)
 
     def test_refill_count_is_the_size_of_a_batch(self) -> None:
         _, few, _ = run(WORKLOADS["small"], HAKMEM_TINY_REFILL_COUNT_HOT="4")

@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: report test check test-native test-python traces kept-reports clean
+.PHONY: report test check test-native test-python traces kept-reports fuzz clean
 
 report: $(STAMP)
 	@$(BIN)/hakprof doctor >&2
@@ -32,6 +32,12 @@ traces: $(STAMP)
 
 kept-reports: $(STAMP)
 	scripts/record.sh report bottleneck
+
+# Feeds the readers made-up and damaged files, each target for so many seconds; see fuzz/README.md.
+SECONDS ?= 60
+fuzz: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh hatch_build.py $(wildcard hakprof/parse/perf_data/walker.[ch])
 	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)

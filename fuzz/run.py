@@ -9,16 +9,20 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-TARGETS = ("perf_data", "elf", "texts")
-_MAX_LENGTH = {"perf_data": 16384, "elf": 24576, "texts": 4096}
+TARGETS = ("perf_data", "twins", "elf", "texts", "walker")
+_MAX_LENGTH = {"perf_data": 16384, "twins": 16384, "elf": 24576, "texts": 4096, "walker": 1024}
+_SEEDS = {"twins": "perf_data"}  # others start from those of their own name, the walker from nothing
+_SANITIZED = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined")
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _PROGRESS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+)", re.MULTILINE)
+_CLANG = ("clang", "clang-19", "clang-16", "clang-14")
 _GRACE_SECONDS = 60
 
 
@@ -61,12 +65,14 @@ def run_target(target: str, work: Path, *, seconds: int) -> Outcome:
     findings.mkdir(parents=True, exist_ok=True)
     corpus.mkdir(parents=True, exist_ok=True)
     before = set(findings.iterdir())
+    program = [build_walker(work)] if target == "walker" else [sys.executable, str(_HERE / "harness.py"), target]
+    seeds = work / "seeds" / _SEEDS.get(target, target)
     command = [
-        *(sys.executable, str(_HERE / "harness.py"), target, f"-max_total_time={seconds}"),
-        *(f"-max_len={_MAX_LENGTH[target]}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"),
-        *(f"-artifact_prefix={findings}/", str(corpus), str(work / "seeds" / target)),
+        *(*program, f"-max_total_time={seconds}", f"-max_len={_MAX_LENGTH[target]}", "-timeout=10"),
+        *("-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={findings}/", str(corpus)),
+        *([str(seeds)] if seeds.is_dir() else []),
     ]
-    environment = os.environ | {"HAKPROF_FUZZ_FINDINGS": str(findings)}
+    environment = os.environ | {"HAKPROF_FUZZ_FINDINGS": str(findings), "ASAN_OPTIONS": "quarantine_size_mb=64"}
     log = work / f"{target}.log"
     with log.open("w") as stream:
         subprocess.run(
@@ -74,6 +80,18 @@ def run_target(target: str, work: Path, *, seconds: int) -> Outcome:
         )
     new = {each.name for each in set(findings.iterdir()) - before if each.suffix != ".txt"}
     return _outcome(log.read_text(errors="replace"), tuple(sorted(new)))
+
+
+def build_walker(work: Path) -> str:
+    """Compiles the walker with its target; tables begin small, so that they grow within one input."""
+    clang = next((found for name in _CLANG if (found := shutil.which(name))), None)
+    if clang is None:
+        sys.exit("the walker's target needs clang with its libFuzzer: apt-get install clang libclang-rt-14-dev")
+    program = work / "walker-target"
+    sources = (_HERE / "walker.c", _HERE.parent / "hakprof" / "parse" / "perf_data" / "walker.c")
+    small = ("-DFIRST_ROWS=2", "-DFIRST_SLOTS=4")
+    subprocess.run([clang, *_SANITIZED, *small, *(str(each) for each in sources), "-o", str(program)], check=True)
+    return str(program)
 
 
 def _outcome(printed: str, found: tuple[str, ...]) -> Outcome:

@@ -1,19 +1,36 @@
 """What hakprof reads from ELF files: identity, sections and segments. Ground floor: everybody may import it.
 
-Names, sizes and offsets come from files that nobody vouches for, so every fault in them ends in a ParseError.
-Formats: System V ABI, chapter "Object Files"; notes as in `man 5 elf`.
+Names, sizes and offsets come from files that nobody vouches for: what a header says is checked against the size of the
+file before anything is read, and every fault ends in a ParseError.
+Formats: System V ABI, chapter "Object Files"; numbers and notes as in `man 5 elf`.
 """
 
+import os
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from hakprof.errors import ParseError
 
 BUILD_SECTION = ".hakprof.build"
-_NT_GNU_BUILD_ID = 3
+SHT_NOBITS = 8
+SHF_COMPRESSED = 1 << 11
+
 _MAX_SECTION_BYTES = 1 << 30
 _MAX_HEADERS = 1 << 16
+_MAX_NOTE_BYTES = 1 << 16
+_MAX_NAME_BYTES = 256
+_PT_LOAD, _PT_NOTE = 1, 4
+_NT_GNU_BUILD_ID = 3
+_IDENTITY_64_LITTLE = b"\x7fELF\x02\x01"
+_FILE_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_IN_FIRST_SECTION = 0xFFFF  # e_phnum and e_shstrndx that do not fit stand in section 0, and e_shnum is 0 then
+_TYPES = {0: "ET_NONE", 1: "ET_REL", 2: "ET_EXEC", 3: "ET_DYN", 4: "ET_CORE"}
+_MACHINES = {62: "EM_X86_64", 183: "EM_AARCH64", 243: "EM_RISCV"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +39,7 @@ class Section:
 
     index: int
     name: str
-    type: str | int
+    type: int
     flags: int
     address: int
     offset: int
@@ -47,6 +64,7 @@ class ElfFile:
 
     path: Path
     file_type: str
+    machine: str
     sections: tuple[Section, ...]
     segments: tuple[Segment, ...]
     build_id: str | None
@@ -54,42 +72,27 @@ class ElfFile:
 
     def section(self, name: str) -> Section | None:
         """The first section of that name that has bytes in the file, or None."""
-        return next((s for s in self.sections if s.name == name and s.type != "SHT_NOBITS"), None)
+        return _section(self.sections, name)
 
-    def data(self, section: Section) -> bytes:
-        """The bytes of a section as they stand in the file (not decompressed), at most 1 GiB."""
-        present = self.path.stat().st_size - section.offset
-        if section.size > _MAX_SECTION_BYTES or present < 0:
-            raise ParseError(f"{self.path}: section {section.name} claims {section.size} bytes at {section.offset}")
+    def data(self, section: Section, size: int = _MAX_SECTION_BYTES) -> bytes:
+        """The first bytes of a section as they stand in the file (not decompressed), at most 1 GiB."""
         with self.path.open("rb") as stream:
-            stream.seek(section.offset)
-            return stream.read(min(section.size, present))
+            if section.size > _MAX_SECTION_BYTES or section.offset > _size(stream):
+                raise ParseError(f"{self.path}: section {section.name} claims {section.size} bytes at {section.offset}")
+            return _read(stream, section.offset, min(section.size, size))
 
 
 def read_elf(path: Path) -> ElfFile:
     """Reads the headers of an ELF file; ParseError when it is missing, not ELF, damaged or of another machine word."""
-    from elftools.elf.elffile import ELFFile  # costs 50 ms, and not every command needs it
-
     try:
         with path.open("rb") as stream:
-            elf = ELFFile(stream)
-            if elf.elfclass != 64 or not elf.little_endian:
-                raise ParseError(f"{path}: only 64-bit little-endian ELF files are read")
-            if elf.num_sections() > _MAX_HEADERS or elf.num_segments() > _MAX_HEADERS:
-                raise ParseError(f"{path}: claims {elf.num_sections()} sections")
-            sections = _sections(elf)
-            return ElfFile(
-                path=path,
-                file_type=str(elf.header.e_type),
-                sections=sections,
-                segments=_segments(elf),
-                build_id=_build_id(elf),
-                debuglink=_debuglink(elf),
-            )
-    except (ParseError, OSError) as error:
-        raise _not_readable(path, error) from error
-    except Exception as error:  # pyelftools lets many kinds through on damaged headers
-        raise ParseError(f"{path}: not a readable ELF file: {type(error).__name__} {error}") from error
+            return _read_headers(stream, path)
+    except OSError as error:
+        raise ParseError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except struct.error as error:
+        raise ParseError(f"{path}: not a readable ELF file: its headers are cut off") from error
+    except ValueError as error:  # a path with a NUL
+        raise ParseError(f"{str(path)!r}: {error}") from error
 
 
 def build_id(path: Path) -> str | None:
@@ -112,9 +115,7 @@ def parse_build_id_note(note: bytes) -> str | None:
     """The build id in the bytes of a note section or of /sys/kernel/notes; None when there is none."""
     position = 0
     while position + 12 <= len(note):
-        name_size = int.from_bytes(note[position : position + 4], "little")
-        content_size = int.from_bytes(note[position + 4 : position + 8], "little")
-        kind = int.from_bytes(note[position + 8 : position + 12], "little")
+        name_size, content_size, kind = struct.unpack_from("<III", note, position)
         name_start = position + 12
         content_start = name_start + (name_size + 3) // 4 * 4
         if kind == _NT_GNU_BUILD_ID and note[name_start : name_start + 4] == b"GNU\0":
@@ -123,56 +124,81 @@ def parse_build_id_note(note: bytes) -> str | None:
     return None
 
 
-def _not_readable(path: Path, error: Exception) -> ParseError:
-    if isinstance(error, ParseError):
-        return error
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ParseError(f"{path}: cannot be read: {reason}")
-
-
-def _sections(elf: Any) -> tuple[Section, ...]:
-    return tuple(
-        Section(
-            index=index,
-            name=section.name,
-            type=section["sh_type"],
-            flags=section["sh_flags"],
-            address=section["sh_addr"],
-            offset=section["sh_offset"],
-            size=section["sh_size"],
-            entry_size=section["sh_entsize"],
-            link=section["sh_link"],
-        )
-        for index, section in enumerate(elf.iter_sections())
+def _read_headers(stream: BinaryIO, path: Path) -> ElfFile:
+    start = _read(stream, 0, _FILE_HEADER.size)
+    if start[:4] != _IDENTITY_64_LITTLE[:4]:
+        raise ParseError(f"{path}: not a readable ELF file: its first bytes are not those of one")
+    if start[:6] != _IDENTITY_64_LITTLE:
+        raise ParseError(f"{path}: only 64-bit little-endian ELF files are read")
+    _, kind, machine, _, _, segments_at, sections_at, _, _, segment_size, segments, section_size, sections, names = (
+        _FILE_HEADER.unpack(start)
+    )
+    first = _SECTION.unpack(_read(stream, sections_at, _SECTION.size)) if sections_at else None
+    if first is not None:
+        sections = sections or first[5]
+        names = first[6] if names == _IN_FIRST_SECTION else names
+        segments = first[7] if segments == _IN_FIRST_SECTION else segments
+    section_rows = _table(stream, path, _SECTION, sections_at, sections if first else 0, section_size)
+    segment_rows = _table(stream, path, _SEGMENT, segments_at, segments, segment_size)
+    found = tuple(_sections(stream, section_rows, names))
+    return ElfFile(
+        path=path,
+        file_type=_TYPES.get(kind, f"ET_{kind}"),
+        machine=_MACHINES.get(machine, f"EM_{machine}"),
+        sections=found,
+        segments=tuple(Segment(row[2], row[3], row[5], row[6]) for row in segment_rows if row[0] == _PT_LOAD),
+        build_id=_build_id(stream, found, segment_rows),
+        debuglink=_debuglink(stream, found),
     )
 
 
-def _segments(elf: Any) -> tuple[Segment, ...]:
-    return tuple(
-        Segment(
-            offset=segment["p_offset"],
-            address=segment["p_vaddr"],
-            file_size=segment["p_filesz"],
-            memory_size=segment["p_memsz"],
-        )
-        for segment in elf.iter_segments("PT_LOAD")
-    )
+def _table(
+    stream: BinaryIO, path: Path, entry: struct.Struct, start: int, count: int, entry_size: int
+) -> list[tuple[int, ...]]:
+    """The rows of a header table; ParseError when it is not of this shape or does not lie in the file."""
+    if not count:
+        return []
+    size = count * entry.size
+    if entry_size != entry.size or count > _MAX_HEADERS or start + size > _size(stream):
+        raise ParseError(f"{path}: claims {count} headers of {entry_size} bytes at {start}")
+    return list(entry.iter_unpack(_read(stream, start, size)))
 
 
-def _build_id(elf: Any) -> str | None:
-    section = elf.get_section_by_name(".note.gnu.build-id")
-    if section is not None and section["sh_type"] != "SHT_NOBITS":
-        return parse_build_id_note(section.data())
-    for segment in elf.iter_segments("PT_NOTE"):
-        found = parse_build_id_note(segment.data())
-        if found is not None:
-            return found
-    return None
+def _sections(stream: BinaryIO, rows: list[tuple[int, ...]], names_index: int) -> Iterator[Section]:
+    names = _read(stream, rows[names_index][4], rows[names_index][5]) if names_index < len(rows) else b""
+    for index, (name, kind, flags, address, offset, size, link, _, _, entry_size) in enumerate(rows):
+        text = names[name : name + _MAX_NAME_BYTES].split(b"\0", 1)[0].decode("utf-8", "replace")
+        yield Section(index, text, kind, flags, address, offset, size, entry_size, link)
 
 
-def _debuglink(elf: Any) -> str | None:
-    section = elf.get_section_by_name(".gnu_debuglink")
+def _section(sections: tuple[Section, ...], name: str) -> Section | None:
+    return next((s for s in sections if s.name == name and s.type != SHT_NOBITS), None)
+
+
+def _build_id(stream: BinaryIO, sections: tuple[Section, ...], segments: list[tuple[int, ...]]) -> str | None:
+    section = _section(sections, ".note.gnu.build-id")
+    if section is not None:
+        return parse_build_id_note(_read(stream, section.offset, min(section.size, _MAX_NOTE_BYTES)))
+    notes = (_read(stream, row[2], min(row[5], _MAX_NOTE_BYTES)) for row in segments if row[0] == _PT_NOTE)
+    return next((found for note in notes if (found := parse_build_id_note(note)) is not None), None)
+
+
+def _debuglink(stream: BinaryIO, sections: tuple[Section, ...]) -> str | None:
+    section = _section(sections, ".gnu_debuglink")
     if section is None:
         return None
-    name: bytes = section.data().split(b"\0", 1)[0]
+    name = _read(stream, section.offset, min(section.size, _MAX_NAME_BYTES)).split(b"\0", 1)[0]
     return Path(name.decode("utf-8", "replace")).name or None
+
+
+def _size(stream: BinaryIO) -> int:
+    return os.fstat(stream.fileno()).st_size
+
+
+def _read(stream: BinaryIO, start: int, size: int) -> bytes:
+    """The bytes at a place of the file, as far as it reaches."""
+    present = _size(stream) - start
+    if present <= 0:
+        return b""
+    stream.seek(start)
+    return stream.read(min(size, present))

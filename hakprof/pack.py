@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hakprof.elf import BUILD_SECTION, read_elf
+from hakprof.elf import BUILD_SECTION, SHT_NOBITS, read_elf
 from hakprof.errors import StoreError
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.store import RunStore, open_run
@@ -84,7 +84,7 @@ def _blank_code(path: Path) -> None:
     path.chmod(0o644)
     with path.open("r+b") as stream:
         for section in elf.sections:
-            if section.name in _CODE_SECTIONS and section.type != "SHT_NOBITS":
+            if section.name in _CODE_SECTIONS and section.type != SHT_NOBITS:
                 stream.seek(section.offset)
                 stream.write(bytes(section.size))
 

@@ -213,5 +213,5 @@ def test_help_needs_no_heavy_import():
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=True,
     ).stderr
-    for heavy in ("polars", "pandas", "numpy", "scipy", "elftools", "pydantic"):
+    for heavy in ("polars", "pandas", "numpy", "scipy", "pydantic"):
         assert f" {heavy}\n" not in loaded

@@ -1,10 +1,18 @@
 """Chains of inlined functions at an address, from DWARF by way of `symbolic`'s SymCache (cached by build id)."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hakprof.elf import ElfFile
+from hakprof.elf import SHF_COMPRESSED, ElfFile
+from hakprof.errors import ParseError
+
+# Debug sections are compressed to a third or so. What claims to be more is no debug information, and the library that
+# reads it would end the process when there is no memory for it.
+_MOST_INFLATION = 32
+_INFLATION_FLOOR = 1 << 20
+_COMPRESSION_HEADER = struct.Struct("<IIQQ")  # Elf64_Chdr: type, reserved, size, alignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,8 @@ class InlineTable:
 
     def __init__(self, elf: ElfFile, cache_dir: Path | None) -> None:
         self._base = min((s.address for s in elf.segments), default=0)
-        self._cache = _open_cache(elf, cache_dir) if elf.section(".debug_info") is not None else None
+        has_dwarf = elf.section(".debug_info") is not None and _is_credible(elf)
+        self._cache = _open_cache(elf, cache_dir) if has_dwarf else None
 
     def find(self, address: int) -> tuple[Location, ...]:
         """The chain at a virtual address of the file, innermost first."""
@@ -29,6 +38,21 @@ class InlineTable:
             return ()
         found = self._cache.lookup(address - self._base)
         return tuple(Location(each.symbol, each.full_path, each.line or None) for each in found)
+
+
+def _is_credible(elf: ElfFile) -> bool:
+    """Whether the compressed sections of a file claim no more bytes than such a file can hold."""
+    present = elf.path.stat().st_size
+    claimed = 0
+    for section in elf.sections:
+        try:
+            if section.flags & SHF_COMPRESSED:
+                claimed += _COMPRESSION_HEADER.unpack_from(elf.data(section, _COMPRESSION_HEADER.size))[2]
+            elif section.name.startswith(".zdebug_"):
+                claimed += int.from_bytes(elf.data(section, 12)[4:], "big")
+        except (ParseError, struct.error):
+            return False
+    return claimed <= present * _MOST_INFLATION + _INFLATION_FLOOR
 
 
 def _open_cache(elf: ElfFile, cache_dir: Path | None) -> Any | None:

@@ -24,7 +24,7 @@ from hakprof.parse.perf_data.walk import Bytes, Words
 
 LIBRARY = Path(__file__).with_name("walker.so")
 CHOICE = "HAKPROF_WALKER"  # "numpy" or "compiled" settles which is used; by default compiled where it is built
-_ABI = 1
+_ABI = 2
 _ABSENT = -1
 
 _WORD = np.dtype("<u8")
@@ -53,6 +53,7 @@ class _Config(ctypes.Structure):
         ("threads", ctypes.c_void_p),
         ("thread_count", ctypes.c_size_t),
         ("times", ctypes.c_void_p),
+        ("seed", ctypes.c_uint64),
     )
 
 
@@ -124,6 +125,7 @@ class CompiledEngine:
             threads=threads.ctypes.data,
             thread_count=threads.size,
             times=times.ctypes.data,
+            seed=int.from_bytes(os.urandom(8)),
         )
         self._walker = library.walker_new(ctypes.byref(config))
         if not self._walker:

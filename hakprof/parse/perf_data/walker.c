@@ -13,6 +13,7 @@
 #define MIX_1 0xFF51AFD7ED558CCDu
 #define MIX_2 0xC4CEB9FE1A85EC53u
 
+#define BATCH 32 /* samples that are decoded before the first of them is added */
 #ifndef FIRST_ROWS /* the fuzzer sets them low, so that tables grow within a small input */
 #define FIRST_ROWS 4096
 #define FIRST_SLOTS 16384 /* a power of two */
@@ -21,6 +22,7 @@
 typedef struct {
     uint32_t *slots; /* index + 1 of a row or chain; 0: free */
     size_t mask, used;
+    uint64_t seed;
 } index_t;
 
 struct walker {
@@ -73,11 +75,20 @@ static int reserve(void **array, size_t *room, size_t count, size_t more, size_t
     return 1;
 }
 
-static int index_init(index_t *index) {
+static int index_init(index_t *index, uint64_t seed) {
+    index->seed = seed;
     index->slots = calloc(FIRST_SLOTS, sizeof *index->slots);
     index->mask = FIRST_SLOTS - 1;
     index->used = 0;
     return index->slots != NULL;
+}
+
+/* Where to look for a hash first. A file can have hashes that differ in few bits only, and all in one place they would
+ * take time that grows with their square: hence the seed, which a file cannot know. */
+static inline size_t slot_of(const index_t *index, uint64_t hash) {
+    hash = (hash ^ index->seed) * MIX_1;
+    hash = (hash ^ hash >> 32) * MIX_2;
+    return (size_t)(hash ^ hash >> 32) & index->mask;
 }
 
 /* Doubles an index that is half full; `first_hash` is the hash of element 0, and the next are `stride` bytes apart. */
@@ -89,14 +100,14 @@ static int index_grow(index_t *index, const uint8_t *first_hash, size_t stride) 
         free(slots);
         return 0;
     }
+    const index_t grown = {slots, mask, index->used, index->seed};
     for (size_t element = 0; element < index->used; element++) {
-        size_t at = word_at(first_hash + element * stride) & mask;
+        size_t at = slot_of(&grown, word_at(first_hash + element * stride));
         while (slots[at] != 0) at = (at + 1) & mask;
         slots[at] = (uint32_t)element + 1;
     }
     free(index->slots);
-    index->slots = slots;
-    index->mask = mask;
+    *index = grown;
     return 1;
 }
 
@@ -113,7 +124,7 @@ walker_t *walker_new(const walker_config_t *config) {
     walker->config.threads = copy_of(config->threads, config->thread_count, sizeof *config->threads);
     walker->config.times = copy_of(config->times, times, sizeof *config->times);
     const walker_config_t *own = &walker->config;
-    const int has_indices = index_init(&walker->row_index) & index_init(&walker->chain_index);
+    const int has_indices = index_init(&walker->row_index, config->seed) & index_init(&walker->chain_index, config->seed);
     if (own->events && own->ids && own->id_events && own->threads && own->times && has_indices) return walker;
     walker_free(walker);
     return NULL;
@@ -258,7 +269,7 @@ static int decode(const walker_config_t *config, const uint8_t *bytes, size_t si
 static int keep_chain(walker_t *walker, const sample_t *sample) {
     index_t *index = &walker->chain_index;
     const uint64_t hash = sample->row.stack;
-    size_t at = hash & index->mask;
+    size_t at = slot_of(index, hash);
     for (; index->slots[at] != 0; at = (at + 1) & index->mask)
         if (walker->chains[index->slots[at] - 1].hash == hash) return 1;
     if (!reserve((void **)&walker->chains, &walker->chain_room, walker->chain_count, 1, sizeof *walker->chains) ||
@@ -276,7 +287,7 @@ static int keep_chain(walker_t *walker, const sample_t *sample) {
 /* Adds a sample to its row, a new one if there is none; 0: out of memory. */
 static int add(walker_t *walker, const sample_t *sample) {
     index_t *index = &walker->row_index;
-    size_t at = sample->row.key & index->mask;
+    size_t at = slot_of(index, sample->row.key);
     for (; index->slots[at] != 0; at = (at + 1) & index->mask) {
         walker_row_t *row = &walker->rows[index->slots[at] - 1];
         if (row->key != sample->row.key) continue;
@@ -294,19 +305,37 @@ static int add(walker_t *walker, const sample_t *sample) {
     return sample->row.stack == 0 || keep_chain(walker, sample);
 }
 
+/* Adds a batch of samples. Rows are spread over memory: asking for all of them first hides most of the waiting. */
+static int add_all(walker_t *walker, const sample_t *samples, size_t count) {
+    const index_t *index = &walker->row_index;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t slot = index->slots[slot_of(index, samples[i].row.key)];
+        if (slot != 0) __builtin_prefetch(&walker->rows[slot - 1], 1);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!add(walker, &samples[i])) return 0;
+    return 1;
+}
+
 int64_t walker_take(walker_t *walker, const uint8_t *block, size_t size, size_t position, uint64_t file_offset) {
-    sample_t sample;
+    sample_t batch[BATCH];
+    size_t waiting = 0;
     while (position <= size && size - position >= 8) {
         const uint64_t header = word_at(block + position);
         const size_t bytes = header >> 48;
         if ((uint32_t)header != RECORD_SAMPLE || bytes < 8 || bytes % 8 != 0 || bytes > size - position) break;
         const size_t left = (size - position) / 8 * 8 - 8;
         walker->samples++;
-        if (!decode(&walker->config, block + position, bytes, left, file_offset + position, &sample))
+        if (decode(&walker->config, block + position, bytes, left, file_offset + position, &batch[waiting])) {
+            __builtin_prefetch(&walker->row_index.slots[slot_of(&walker->row_index, batch[waiting].row.key)]);
+            if (++waiting == BATCH) {
+                if (!add_all(walker, batch, waiting)) return -1;
+                waiting = 0;
+            }
+        } else {
             walker->malformed++;
-        else if (!add(walker, &sample))
-            return -1;
+        }
         position += bytes;
     }
-    return (int64_t)position;
+    return add_all(walker, batch, waiting) ? (int64_t)position : -1;
 }

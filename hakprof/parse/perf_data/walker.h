@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WALKER_ABI 1        /* raised whenever anything below changes; the loader refuses another */
+#define WALKER_ABI 2        /* raised whenever anything below changes; the loader refuses another */
 #define WALKER_ABSENT (-1)  /* the word offset of a field that an event's samples do not have */
 
 /* Where an event's samples keep what is read of them, in words from the header. */
@@ -37,6 +37,7 @@ typedef struct {
     const walker_thread_t *threads; /* ascending by tid */
     size_t thread_count;
     const uint64_t *times;
+    uint64_t seed;           /* any number that the file's author cannot know */
 } walker_config_t;
 
 /* Samples that agree in all but time. `first` and `last` are times; `stack` 0: without a call chain. */

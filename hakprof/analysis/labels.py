@@ -1,5 +1,7 @@
 """What tables call things: one wording for an allocator with its variant, a workload, a layer."""
 
+from collections.abc import Mapping
+
 from hakprof.analysis.inputs import RunData
 
 
@@ -23,9 +25,9 @@ def variant_title(run: RunData, allocator: str, variant: str) -> str:
     return (known.title if known else "") or variant
 
 
-def layer_meaning(run: RunData, layer: str) -> str:
+def layer_meaning(titles: Mapping[str, str], layer: str) -> str:
     """What a layer is, in a few words; its own name, which stands beside it, is not repeated."""
-    title = run.layer_titles.get(layer, "")
+    title = titles.get(layer, "")
     return title.removeprefix(f"{layer}:").strip()
 
 

@@ -4,6 +4,7 @@ Shares are shares of the samples of the time event, counted, not weighted by per
 samples are about evenly spaced in time. They sum to 100 % by construction, because every sample has one self layer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -21,7 +22,7 @@ UNATTRIBUTED = "unattributed"
 NO_USER_FRAME = "(no user frame)"
 ALL = "*"  # the table over all workloads
 ASYNCHRONOUS = ("clock_interrupt", "scheduler")  # kernel layers that interrupt whatever happens to run
-FEWEST_FOR_CAUSES = 5  # samples of a kernel layer; a division of fewer says nothing
+FEWEST_SAMPLES = 5  # of a layer, to be divided by cause or function; a division of fewer says nothing
 FAULT_EVENT = "page-faults"
 CPU_EVENT, CPU_UNIT = "task-clock", "msec"  # perf stat's CPU time of all threads
 WHOLE_OBJECTS = ("benchmark", "libc")  # layers that are meant to be an object: what is in it needs no names
@@ -136,7 +137,7 @@ def layer_locations(run: RunData, workload: str, layer: str, *, most: int = 3) -
     )
     if workload != ALL:
         own = own.filter(pl.col("workload") == workload)
-    by_function = _largest(own, ["function", "dso"])
+    by_function = largest_first(own, ["function", "dso"])
     lines = _hottest_lines(run, workload, layer)
     return tuple(
         Location(function, *_place(run, lines.get(function)), dso, count)
@@ -147,7 +148,7 @@ def layer_locations(run: RunData, workload: str, layer: str, *, most: int = 3) -
 def hottest_line(run: RunData, workload: str, layer: str) -> tuple[Location, Share] | None:
     """The source line that holds most samples of ``layer``, and its share of them; None without a line table."""
     lines = _lines(run, workload, layer)
-    placed = _largest(lines.drop_nulls(["file", "line"]), ["function", "file", "line"])
+    placed = largest_first(lines.drop_nulls(["file", "line"]), ["function", "file", "line"])
     if not placed.height:
         return None
     function, file, line, count = placed.row(0)
@@ -164,7 +165,9 @@ def _lines(run: RunData, workload: str, layer: str) -> pl.DataFrame:
 
 def _hottest_lines(run: RunData, workload: str, layer: str) -> dict[str, tuple[str | None, int | None]]:
     found: dict[str, tuple[str | None, int | None]] = {}
-    for function, file, line, _ in _largest(_lines(run, workload, layer), ["function", "file", "line"]).iter_rows():
+    for function, file, line, _ in largest_first(
+        _lines(run, workload, layer), ["function", "file", "line"]
+    ).iter_rows():
         found.setdefault(function, (file, line))
     return found
 
@@ -182,8 +185,8 @@ def _place(run: RunData, place: tuple[str | None, int | None] | None) -> tuple[s
     return "/".join(PurePosixPath(file).parts[-2:]), line
 
 
-def _largest(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Counts by ``keys``, largest first, ties by name."""
+def largest_first(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Samples added up by ``keys``, largest first, ties by name."""
     summed = frame.group_by(keys).agg(pl.col("count").sum())
     return summed.sort(["count", *keys], descending=[True, *(False for _ in keys)], nulls_last=True)
 
@@ -198,9 +201,9 @@ def _table(
     total = int(samples["count"].sum())
     ns, source = time_per_op
     rows = []
-    for layer, kernel, count in _largest(samples, ["self_layer", "kernel"]).iter_rows():
+    for layer, kernel, count in largest_first(samples, ["self_layer", "kernel"]).iter_rows():
         share = wilson(count, total)
-        rows.append(LayerRow(layer, layer_meaning(run, layer), kernel, share, ns and share.value * ns))
+        rows.append(LayerRow(layer, layer_meaning(run.layer_titles, layer), kernel, share, ns and share.value * ns))
     rows = [row for row in rows if row.layer != UNATTRIBUTED] + _unattributed(rows, total, ns)
     kernel_count = int(samples.filter(pl.col("kernel"))["count"].sum())
     return LayerTable(
@@ -211,9 +214,9 @@ def _table(
         samples=total,
         rows=tuple(rows),
         kernel=wilson(kernel_count, total),
-        causes=_causes(samples),
+        causes=causes_of(samples),
         faults=_faults(faults),
-        unattributed_symbols=_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
+        unattributed_symbols=largest_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
         ns_source=source,
     )
 
@@ -226,14 +229,14 @@ def _unattributed(rows: list[LayerRow], total: int, ns_per_op: float | None) -> 
     return [LayerRow(UNATTRIBUTED, "no rule names it", False, wilson(0, total), ns_per_op and 0.0)]
 
 
-def _causes(samples: pl.DataFrame) -> tuple[Cause, ...]:
-    """Of the kernel layers that user code enters by itself: nobody causes a timer interrupt."""
+def causes_of(samples: pl.DataFrame) -> tuple[Cause, ...]:
+    """Causes of the kernel layers that user code enters by itself: nobody causes a timer interrupt."""
     kernel = samples.filter(pl.col("kernel") & ~pl.col("self_layer").is_in(ASYNCHRONOUS))
     counts = kernel.group_by("self_layer").agg(pl.col("count").sum())
-    totals = dict(counts.filter(pl.col("count") >= FEWEST_FOR_CAUSES).iter_rows())
+    totals = dict(counts.filter(pl.col("count") >= FEWEST_SAMPLES).iter_rows())
     kernel = kernel.filter(pl.col("self_layer").is_in(list(totals)))
     kernel = kernel.with_columns(pl.col("caused_layer").fill_null(NO_USER_FRAME))
-    largest = _largest(kernel, ["self_layer", "caused_layer"])
+    largest = largest_first(kernel, ["self_layer", "caused_layer"])
     found = [Cause(layer, cause, wilson(count, totals[layer])) for layer, cause, count in largest.iter_rows()]
     return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))
 
@@ -247,6 +250,7 @@ def _faults(samples: pl.DataFrame) -> tuple[FaultRow, ...]:
     return tuple(FaultRow(name, faults, wilson(count, total)) for name, count, faults in rows)
 
 
-def _symbols(samples: pl.DataFrame, *, most: int = 5) -> tuple[Location, ...]:
-    largest = _largest(samples, ["symbol", "dso"]).head(most)
+def largest_symbols(samples: pl.DataFrame, *, most: int = 5) -> tuple[Location, ...]:
+    """The symbols that hold most of the samples."""
+    largest = largest_first(samples, ["symbol", "dso"]).head(most)
     return tuple(Location(symbol, None, None, dso, count) for symbol, dso, count in largest.iter_rows())

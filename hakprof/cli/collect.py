@@ -31,7 +31,7 @@ def collect(
 
     file = project_file(project)
     root = store_root(store, file)
-    unfinished = None if resume is None else find_run(None if resume == "latest" else resume, root, finished=False)
+    unfinished = None if resume is None else find_run(resume, root, finished=False)
     options = given_options(store, project)
     with RichProgress() as progress:
         finished = run_study(

@@ -3,12 +3,15 @@
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hakprof.errors import StoreError
+from hakprof.errors import HakprofError, StoreError
 from hakprof.resources import default_project_file
+
+if TYPE_CHECKING:
+    from hakprof.selection import Recording, Selection
 
 STORE_NAME = ".hakprof"
 
@@ -33,7 +36,38 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class TableFormat(StrEnum):
+    """How a document that is mostly one table is written."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+    CSV = "csv"
+
+
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="Form of the document.")]
+TableFormatOption = Annotated[TableFormat, typer.Option("--format", "-f", help="Form of the document.")]
+TargetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN|FILE]",
+        help="A perf.data file, or a run's folder or name (default: the latest run).",
+        show_default=False,
+    ),
+]
+EventOption = Annotated[
+    str | None, typer.Option("--event", metavar="NAME", help="Event to show (default: the one that stands for time).")
+]
+WorkloadOption = Annotated[
+    str | None, typer.Option("--workload", metavar="NAME", help="Of a run: only this workload's recordings.")
+]
+AllocatorOption = Annotated[
+    str | None,
+    typer.Option("--allocator", metavar="NAME", help="Of a run: this peer's recordings instead of the subject's."),
+]
+RulesOption = Annotated[
+    Path | None,
+    typer.Option("--rules", metavar="FILE", help="TOML file with [[layers]] that come before all others."),
+]
 
 
 def project_file(chosen: Path | None) -> Path:
@@ -64,10 +98,10 @@ def _store_option(root: Path) -> str:
 
 
 def find_run(name: str | None, root: Path, *, finished: bool = True) -> Path:
-    """A run named by its folder or by its name in the store; the latest (un)finished one where none is named."""
+    """A run named by its folder or by its name in the store; without a name, or for "latest", the latest one."""
     from hakprof.store import latest_run, list_runs
 
-    if name is None:
+    if name is None or name == "latest":
         found = latest_run(root, finished=finished)
         if found is None:
             which = "finished" if finished else "unfinished"
@@ -84,3 +118,46 @@ def find_run(name: str | None, root: Path, *, finished: bool = True) -> Path:
         f"no run {name!r}: neither a folder nor in {root}",
         remedy=f"runs there: {known} (`hakprof runs{_store_option(root)}`)",
     )
+
+
+def chosen_selection(
+    target: str | None,
+    project: Path | None,
+    store: Path | None,
+    *,
+    rules: Path | None,
+    workload: str | None,
+    allocator: str | None,
+) -> "Selection":
+    """The recordings that a command looks at, and the rules for their layers."""
+    from hakprof.project import load_layer_rules, load_project
+    from hakprof.selection import select_file, select_run
+
+    extra = load_layer_rules(rules) if rules is not None else ()
+    file = _perf_data_file(target, workload, allocator)
+    if file is not None:
+        return select_file(file, load_project(project_file(project)), rules=extra)
+    folder = find_run(target, store_root(store, project_file(project)))
+    return select_run(folder, workload=workload, allocator=allocator, rules=extra)
+
+
+def chosen_recordings(
+    target: str | None, project: Path | None, store: Path | None, *, workload: str | None, allocator: str | None
+) -> "tuple[Recording, ...]":
+    """The same without the rules: a perf.data file by itself needs no project."""
+    from hakprof.selection import Recording
+
+    file = _perf_data_file(target, workload, allocator)
+    if file is not None:
+        return (Recording("", file),)
+    return chosen_selection(target, project, store, rules=None, workload=workload, allocator=allocator).recordings
+
+
+def _perf_data_file(target: str | None, workload: str | None, allocator: str | None) -> Path | None:
+    """The file that a command looks at; None for a run. HakprofError for a file with an option that only runs have."""
+    if target is None or not Path(target).is_file():
+        return None
+    for option, value in (("--workload", workload), ("--allocator", allocator)):
+        if value is not None:
+            raise HakprofError(f"{option} {value} with a perf.data file", remedy=f"leave {option} out, or name a run")
+    return Path(target)

@@ -1,6 +1,7 @@
 """Documents go to stdout, everything else to stderr."""
 
 import sys
+from collections.abc import Iterable
 
 from hakprof.errors import HakprofError
 
@@ -19,3 +20,25 @@ def emit(text: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.rstrip("\n").encode("utf-8") + b"\n")
     sys.stdout.buffer.flush()
+
+
+def emit_document(markdown: str) -> None:
+    """A Markdown document: as it is into a pipe or file, laid out in a terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        emit(markdown)
+        return
+    from hakprof.cli.terminal import show
+
+    show(markdown)
+
+
+def emit_csv(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """A table as CSV, its header first."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    emit(text.getvalue())

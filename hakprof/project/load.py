@@ -2,16 +2,19 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hakprof.errors import ProjectError
-from hakprof.project.schema import Project
+from hakprof.project.schema import LayerFile, LayerRule, Project
 from hakprof.resources import default_project_file
 
 FILE_NAME = "hakprof.toml"
 _MOST_PROBLEMS = 8
 _SHOWN_LETTERS = 80
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def find_project_file(start: Path) -> Path:
@@ -25,22 +28,36 @@ def find_project_file(start: Path) -> Path:
 
 def load_project(path: Path) -> Project:
     """Read and validate ``path``. Raises :class:`ProjectError` that names the file, the key and the remedy."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ProjectError(
-            f"{path}: no such file",
-            remedy="name an existing one with --project, or leave the option out for the bundled project",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path}: cannot be read: {error}", remedy="make it a readable UTF-8 file") from error
+    text = _read(path, remedy="name an existing one with --project, or leave the option out for the bundled project")
     return parse_project(text, source=str(path))
+
+
+def load_layer_rules(path: Path) -> tuple[LayerRule, ...]:
+    """The [[layers]] of a file: of a whole hakprof.toml, or of one that holds nothing else. Raises ProjectError."""
+    text = _read(path, remedy="name an existing file with [[layers]] tables")
+    data = _decode(text, source=str(path))
+    if "project" in data:
+        return _validated(Project, data, source=str(path)).layers
+    return _validated(LayerFile, data, source=str(path)).layers
 
 
 def parse_project(text: str, *, source: str) -> Project:
     """Validate the text of a hakprof.toml. ``source`` is what errors call it."""
+    return _validated(Project, _decode(text, source=source), source=source)
+
+
+def _read(path: Path, *, remedy: str) -> str:
     try:
-        data = tomllib.loads(text)
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ProjectError(f"{path}: no such file", remedy=remedy) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path}: cannot be read: {error}", remedy="make it a readable UTF-8 file") from error
+
+
+def _decode(text: str, *, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProjectError(f"{source}: not valid TOML: {error}", remedy="correct the line that is named") from error
     except RecursionError as error:
@@ -50,8 +67,11 @@ def parse_project(text: str, *, source: str) -> Project:
         ) from error
     except ValueError as error:  # a number of thousands of digits
         raise ProjectError(f"{source}: not valid TOML: {error}", remedy="correct the number") from error
+
+
+def _validated(model: type[_Model], data: dict[str, Any], *, source: str) -> _Model:
     try:
-        return Project.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = "\n".join(f"  {line}" for line in _problem_lines(error))
         raise ProjectError(

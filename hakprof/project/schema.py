@@ -176,6 +176,12 @@ class LayerRule(Table):
         return self
 
 
+class LayerFile(Table):
+    """A file of rules alone: [[layers]] as in hakprof.toml."""
+
+    layers: tuple[LayerRule, ...] = Field(min_length=1)
+
+
 class Study(Table):
     """[studies.NAME]: a selection of cells and the report that is made of them."""
 

@@ -10,6 +10,7 @@ from hakprof.analysis import wording
 from hakprof.analysis.statistics import Estimate, Share
 from hakprof.report import markdown
 from hakprof.report.doctor import DoctorReport
+from hakprof.report.layer_report import LayerReport
 from hakprof.report.model import DiffReport, Report
 from hakprof.resources import templates_dir
 
@@ -40,6 +41,11 @@ def render_diff_markdown(report: DiffReport) -> str:
 def render_doctor_markdown(report: DoctorReport) -> str:
     """What the machine can measure as one Markdown document."""
     return _tidy(_environment().get_template("doctor.md.j2").render(doctor=report))
+
+
+def render_layers_markdown(report: LayerReport) -> str:
+    """The layers of recordings as one Markdown document."""
+    return _tidy(_environment().get_template("layer_report.md.j2").render(report=report))
 
 
 @cache

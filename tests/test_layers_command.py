@@ -1,0 +1,153 @@
+"""`hakprof layers`: on a run, on a perf.data file from elsewhere, narrowed, as JSON, CSV and as a flat table."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from perf_recordings import compile_program, perf_table, record, why_not_live
+
+from hakprof.cli.main import main
+
+live = pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))
+TRACE = str(Path(__file__).parent.parent / "traces" / "hakmem")
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording that hakprof had no hand in."""
+    folder = tmp_path_factory.mktemp("foreign")
+    program = compile_program(folder)
+    return record(folder, "-F", "4999", "-e", "cpu-clock,page-faults", "-g", command=(str(program),))
+
+
+def run(capfdbinary: pytest.CaptureFixture[bytes], *args: str) -> str:
+    status = main(["layers", *args])
+    out, err = capfdbinary.readouterr()
+    assert status == 0, err.decode()
+    return out.decode()
+
+
+def refused(capfdbinary: pytest.CaptureFixture[bytes], *args: str, status: int = 2) -> str:
+    assert main(["layers", *args]) == status
+    return capfdbinary.readouterr().err.decode()
+
+
+def test_a_run_is_listed_workload_by_workload(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    report = json.loads(run(capfdbinary, TRACE, "-f", "json"))
+    assert {one["title"] for one in report["listings"]} == {"random_mixed", "larson_2t", "mid_large_mt"}
+    for listing in report["listings"]:
+        assert sum(layer["share"]["count"] for layer in listing["layers"]) == listing["samples"]
+        assert listing["layers"][-1]["layer"] == "unattributed"
+
+
+def test_functions_of_a_layer_and_the_rest_of_it_add_up(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    report = json.loads(run(capfdbinary, TRACE, "--workload", "larson_2t", "--functions", "2", "-f", "json"))
+    listing = report["listings"][0]
+    assert len(report["listings"]) == 1
+    for layer in listing["layers"]:
+        if not layer["functions"]:
+            assert layer["share"]["count"] < 5
+            continue
+        named = sum(function["of_all"]["count"] for function in layer["functions"])
+        assert named + layer["others_of_all"]["count"] == layer["share"]["count"]
+        assert len(layer["functions"]) <= 2
+
+
+def test_inlined_functions_are_named_with_the_symbol_that_holds_them(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    text = run(capfdbinary, TRACE, "--workload", "larson_2t")
+    assert "| `tiny_free_fast` | `hak_bin_push` in `free` | `libhakmem.so` |" in text
+
+
+@live
+def test_a_foreign_recording_is_listed_with_causes(foreign: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    (listing,) = json.loads(run(capfdbinary, str(foreign), "-f", "json"))["listings"]
+    assert listing["event"].startswith("cpu-clock")
+    rows = {layer["layer"]: layer for layer in listing["layers"]}
+    assert {"benchmark", "glibc_front", "page_fault"} <= rows.keys()
+    causes = rows["page_fault"]["causes"]
+    assert sum(cause["share"]["count"] for cause in causes) == rows["page_fault"]["share"]["count"]
+    assert rows["page_fault"]["kernel_samples"] == rows["page_fault"]["share"]["count"]
+
+
+@live
+def test_another_event_is_shown_when_asked_for(foreign: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    text = run(capfdbinary, str(foreign), "--event", "page-faults")
+    assert "an event that is no measure of time" in text
+    assert "page-faults" in refused(capfdbinary, str(foreign), "--event", "cache-misses")
+
+
+@live
+def test_narrowing_says_of_how_many_samples(foreign: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    (whole,) = json.loads(run(capfdbinary, str(foreign), "-f", "json"))["listings"]
+    (part,) = json.loads(run(capfdbinary, str(foreign), "--dso", "libc.so.6", "-f", "json"))["listings"]
+    assert 0 < part["samples"] < whole["samples"] == part["event_samples"]
+    assert part["narrowed_to"] == "dso libc.so.6"
+    error = refused(capfdbinary, str(foreign), "--comm", "nobody")
+    assert "no samples of comm 'nobody'" in error
+    assert "odd name" in error
+
+
+@live
+def test_own_rules_come_first(foreign: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[layers]]\nlayer = "xorshift"\ntitle = "random numbers"\nfunctions = ["mix*"]\n')
+    rows = list(csv.DictReader(io.StringIO(run(capfdbinary, str(foreign), "--rules", str(rules), "-f", "csv"))))
+    assert {"xorshift"} == {row["layer"] for row in rows if row["meaning"] == "random numbers"}
+    assert sum(int(row["samples"]) for row in rows if row["layer"] == "xorshift") > 0
+    rules.write_text("[[layers]]\nlayer = 3\n")
+    assert "layers.0.layer" in refused(capfdbinary, str(foreign), "--rules", str(rules))
+    assert "no such file" in refused(capfdbinary, str(foreign), "--rules", "absent.toml")
+
+
+@live
+def test_a_recording_without_chains_says_so(foreign: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    plain = record(foreign.parent, "-F", "499", command=("sha256sum", "/bin/bash", "/bin/bash"))
+    text = run(capfdbinary, str(plain))
+    assert "recorded without call chains" in text
+    assert "shares are known within ±" in text
+
+
+@live
+def test_the_flat_table_counts_as_perf_report_does(foreign: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    rows = json.loads(run(capfdbinary, str(foreign), "--by", "event,comm,dso,symbol", "-f", "json"))
+    ours = Counter({(r["event"], r["comm"], r["dso"], r["symbol"]): r["samples"] for r in rows})
+    theirs = perf_table(foreign)
+    assert ours.total() == theirs.total()
+    assert (ours - theirs).total() <= 0.001 * theirs.total()
+    by_dso = run(capfdbinary, str(foreign), "--by", "dso").splitlines()
+    assert by_dso[0].endswith("samples of cpu-clock")
+    shares = [float(line.split()[0]) for line in by_dso[2:]]
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+    assert shares == sorted(shares, reverse=True)
+    assert "there is no key 'nonsense'" in refused(capfdbinary, str(foreign), "--by", "nonsense")
+
+
+def test_what_only_runs_have_is_refused_for_a_file(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    file = tmp_path / "perf.data"
+    file.write_bytes(b"no recording")
+    assert "--workload" in refused(capfdbinary, str(file), "--workload", "larson_2t")
+    assert str(file) in refused(capfdbinary, str(file))
+    assert "use one of: larson_2t" in refused(capfdbinary, TRACE, "--workload", "nonsense")
+
+
+def test_a_terminal_gets_laid_out_tables_and_a_pipe_gets_markdown(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert "|---|" in run(capfdbinary, TRACE)
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-m", "hakprof", "layers", TRACE], stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux reports the end of a terminal
+        while part := os.read(ours, 1 << 16):
+            shown += part
+    os.close(ours)
+    assert child.wait() == 0
+    assert b"tiny_free_fast" in shown
+    assert b"|---|" not in shown

@@ -53,6 +53,23 @@ static void hak_config_word(uint32_t *field, const char *text, const char *choic
     }
 }
 
+#if HAK_INSTRUMENTED
+/* Programs that set their title write over the environment, redis-server among them: texts are copied. NULL: too long. */
+static const char *hak_config_copy(const char *text) {
+    static char room[4096];
+    static size_t used;
+    const size_t start = used;
+    do {
+        if (used == sizeof room) {
+            used = start;
+            return NULL;
+        }
+        room[used++] = *text;
+    } while (*text++ != '\0');
+    return room + start;
+}
+#endif
+
 static void hak_config_entry(const char *entry) {
     const char *value;
     if (entry[0] != 'H' || entry[1] != 'A' || entry[2] != 'K') return;
@@ -65,12 +82,12 @@ static void hak_config_entry(const char *entry) {
     HAK_CONFIG_WORDS(HAK_WORD)
 #undef HAK_WORD
 #define HAK_TEXT(field, variable) \
-    if ((value = hak_env_value(entry, variable)) != NULL && *value != '\0') hak_config.field = value;
+    if ((value = hak_env_value(entry, variable)) != NULL && *value != '\0') hak_config.field = hak_config_copy(value);
     HAK_CONFIG_TEXTS(HAK_TEXT)
 #undef HAK_TEXT
 }
 
-/* The buffer is static because text fields point into it. */
+/* The buffer is static because a thread's stack may be smaller. */
 static void hak_config_from_proc(void) {
     static char buffer[32768];
     const int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);

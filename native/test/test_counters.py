@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from running import DRAINS, EMPTYING, LIBRARY, WORKLOADS, run
+from running import DRAINS, EMPTYING, LIBRARY, WORKLOADS, run, run_python
 
 SETTINGS = (
     {},
@@ -108,6 +108,15 @@ class Counters(unittest.TestCase):
         _, counted, _ = run(EMPTYING, **DRAINS)
         self.assertGreater(counted["stages"]["stage1"], 0)
         self.assertEqual(set(counted["variants"].values()), {0})
+
+    def test_a_program_may_overwrite_its_environment(self) -> None:
+        code = (
+            "fields = open('/proc/self/stat').read().rsplit(')', 1)[1].split()\n"
+            "start, end = int(fields[47]), int(fields[48])  # env_start and env_end of proc(5)\n"
+            "ctypes.memset(start, ord('x'), end - start - 1)\n"
+        )
+        _, counted, _ = run_python(code)
+        self.assertGreater(counted["calls"]["malloc"], 1000)
 
     def test_statistics_are_written_on_a_fatal_signal(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

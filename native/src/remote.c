@@ -7,6 +7,7 @@ static void hak_inbox_send(uint32_t owner, hak_block_t *head, uint32_t count) {
         hak_chain_link(head, seen, count);
     } while (!__atomic_compare_exchange_n(&to->inbox, &seen, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     hak_stat_global(remote_sent, count);
+    hak_stat_global(remote_chains, 1);
     if (__atomic_load_n(&to->state, __ATOMIC_RELAXED) == HAK_HEAP_PARKED) hak_heap_collect(to);
 }
 

@@ -244,6 +244,7 @@ static void hak_json_system(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_close(json);
     hak_json_open(json, "remote");
     hak_json_number(json, "sent_blocks", stats->remote_sent);
+    hak_json_number(json, "sent_chains", stats->remote_chains);
     hak_json_number(json, "inbox_drains", stats->inbox_drains);
     hak_json_close(json);
     hak_json_open(json, "fallback");

@@ -18,7 +18,7 @@
     X(refills) X(refill_blocks) X(drains) X(drain_blocks)                                         \
     X(stage1) X(stage2) X(stage3)                                                                 \
     X(superslabs_created) X(superslabs_released) X(slabs_acquired) X(slabs_released)              \
-    X(remote_sent) X(inbox_drains)                                                                \
+    X(remote_sent) X(remote_chains) X(inbox_drains)                                                                \
     X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)                                         \
     X(c23_refills) X(smallmid_superslabs) X(stage1_lockfree) X(nodes_made) X(nodes_exhausted)    \
     X(superslabs_prewarmed) X(arena_reserved) X(arena_reused) X(arena_kept) X(arena_returned)    \

@@ -1,6 +1,6 @@
 """Starts benchmarks and small programs on hakmem and reads what they and the allocator tell.
 
-The first argument of the test is the folder of an instrumented build."""
+The first argument of the test is the folder of an instrumented build; its benchmarks run on any library."""
 
 import json
 import os
@@ -29,21 +29,21 @@ DRAINS = {"HAKMEM_TINY_SLL_DRAIN_INTERVAL": "5", "HAKMEM_TINY_FAST_CAP": "1"}
 
 
 def run(
-    command: tuple[str, ...], *, build: Path = BUILD, direct: bool = False, **settings: str
+    command: tuple[str, ...], *, library: Path = LIBRARY, direct: bool = False, **settings: str
 ) -> tuple[dict, dict, str]:
     """Benchmark's line, counters, stderr."""
     with tempfile.TemporaryDirectory() as folder:
         stats = Path(folder, "stats.json")
         environment = {**os.environ, "HAKMEM_STATS_FILE": str(stats), **settings}
         if not direct:
-            environment["LD_PRELOAD"] = str(build / "lib/libhakmem.so")
-        arguments = [str(build / "bin" / (command[0] + ("_hakmem" if direct else ""))), *command[1:]]
+            environment["LD_PRELOAD"] = str(library)
+        arguments = [str(BUILD / "bin" / (command[0] + ("_hakmem" if direct else ""))), *command[1:]]
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout), json.loads(stats.read_text()), done.stderr
 
 
-def run_python(code: str, *, build: Path = BUILD, **settings: str) -> tuple[str, dict, str]:
+def run_python(code: str, *, library: Path = LIBRARY, **settings: str) -> tuple[str, dict, str]:
     """Output, counters and stderr of a python3 on hakmem; `libc` in its code is the C library with malloc and free."""
     prologue = (
         "import ctypes\n"
@@ -53,7 +53,7 @@ def run_python(code: str, *, build: Path = BUILD, **settings: str) -> tuple[str,
     )
     with tempfile.TemporaryDirectory() as folder:
         stats = Path(folder, "stats.json")
-        preload = {"LD_PRELOAD": str(build / "lib/libhakmem.so"), "HAKMEM_STATS_FILE": str(stats)}
+        preload = {"LD_PRELOAD": str(library), "HAKMEM_STATS_FILE": str(stats)}
         done = subprocess.run(
             [sys.executable, "-c", prologue + code],
             env={**os.environ, **preload, **settings},

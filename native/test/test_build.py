@@ -4,7 +4,6 @@
 python3 test/test_build.py NATIVE-FOLDER SCRATCH-FOLDER"""
 
 import hashlib
-import os
 import shutil
 import stat
 import subprocess
@@ -147,17 +146,6 @@ class Build(unittest.TestCase):
         finally:
             for path in folders:
                 path.chmod(0o755)
-
-    def test_every_switch_builds_and_runs(self) -> None:
-        switches = ("HAK_CLASSIFY=1", "HAK_CLASSIFY=2", "HAK_COLOUR=0", "HAK_PREFETCH=1", "HAK_WRAPPER_GUARDS=1",
-                    "HAK_REMOTE_BATCH_TINY=1", "HAK_REMOTE_BATCH_MID=1", "HAK_REUSE_SLABS=0")  # fmt: skip
-        for switch in switches:
-            out = SCRATCH / switch
-            make(out, "COMMIT=x", "DIRTY=0", f"SWITCHES=-D{switch}", targets=TARGETS[:2])
-            environment = dict(os.environ, LD_PRELOAD=str(out / "lib/libhakmem.so"))
-            command = [str(out / "bin/random_mixed"), "--ops", "200000"]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            self.assertEqual((done.returncode, done.stderr), (0, ""), switch)
 
     def test_an_unknown_flavour_is_refused(self) -> None:
         command = ["make", "-f", str(ROOT / "Makefile"), "FLAVOUR=fast", f"OUT={SCRATCH / 'none'}"]

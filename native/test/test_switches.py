@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Each build switch does what README.md says, by counters where there are any, else by the instructions of malloc and free.
+
+python3 test/test_switches.py INSTRUMENTED-BUILD-FOLDER RELEASE-BUILD-FOLDER NATIVE-FOLDER SCRATCH-FOLDER"""
+
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+from functools import cache
+from pathlib import Path
+
+from running import LIBRARY, WORKLOADS, run, run_python
+
+RELEASE, ROOT, SCRATCH = (Path(argument).resolve() for argument in sys.argv[2:5])
+DEFAULT = RELEASE / "lib/libhakmem.so"
+# Effects that do not meet share a build.
+COUNTED = (
+    "HAK_COLOUR=0",
+    "HAK_REUSE_SLABS=0",
+    "HAK_REMOTE_BATCH_TINY=4",
+    "HAK_REMOTE_BATCH_MID=2",
+    "HAK_WRAPPER_GUARDS=1",
+)
+SEEN = ("HAK_CLASSIFY=1", "HAK_PREFETCH=1", "HAK_WRAPPER_GUARDS=1")
+
+
+@cache
+def library(flavour: str, *switches: str) -> Path:
+    """A libhakmem.so with these switches, built once."""
+    out = SCRATCH / "-".join((flavour, *switches))
+    built = out / "lib/libhakmem.so"
+    facts = ["COMMIT=x", "DIRTY=0", "SOURCES=x", f"FLAVOUR={flavour}", f"OUT={out}"]
+    define = "SWITCHES=" + " ".join(f"-D{switch}" for switch in switches)
+    done = subprocess.run(
+        ["make", "-s", "-j2", "-f", str(ROOT / "Makefile"), *facts, define, str(built)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return built
+
+
+def instructions(built: Path, function: str) -> str:
+    command = ["objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", str(built)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+class Switches(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+
+    def test_classification_of_the_inlined_free(self) -> None:
+        for switch, route in (("HAK_CLASSIFY=1", "header_fast"), ("HAK_CLASSIFY=2", "ss_hit")):
+            told, counted, errors = run(WORKLOADS["small"], library=library("instrumented", switch))
+            self.assertEqual(counted["free_routes"][route], told["total_free_calls"])
+            self.assertEqual(sum(counted["free_routes"].values()), told["total_free_calls"])
+            self.assertEqual(errors, "")
+        byte_before = r"movzbl\s+-0x1\(%r\w+\)"
+        self.assertRegex(instructions(library("release", *SEEN), "free"), byte_before)
+        self.assertNotRegex(instructions(DEFAULT, "free"), byte_before)
+
+    def test_slabs_start_at_different_cache_sets(self) -> None:
+        """2,000 blocks of 1 KB lie in more than 30 slabs; each slab's place of its first block is its blocks' remainder."""
+        code = "print({libc.malloc(1024) % 65536 % 1024 for _ in range(2000)})"
+        colours = {
+            built: eval(run_python(code, library=built)[0])  # noqa: S307 - a set of numbers that the line above printed
+            for built in (LIBRARY, library("instrumented", *COUNTED))
+        }
+        self.assertGreaterEqual(len(colours[LIBRARY]), 8)
+        self.assertTrue(all(colour % 64 == 0 for colour in colours[LIBRARY]))
+        self.assertEqual(colours[library("instrumented", *COUNTED)], {0})
+
+    def test_prefetch_is_one_instruction_of_malloc(self) -> None:
+        for built, times in ((library("release", *SEEN), 1), (DEFAULT, 0)):
+            self.assertEqual(instructions(built, "malloc").count("prefetch"), times)
+            self.assertNotIn("prefetch", instructions(built, "free"))
+
+    def test_wrapper_guards_are_a_depth_and_four_flags(self) -> None:
+        for function in ("malloc", "free"):
+            guarded = instructions(library("release", *SEEN), function)
+            self.assertGreaterEqual(len(re.findall(r"<hak_guard_flags(?:\+0x[0-9a-f]+)?>", guarded)), 4)
+            self.assertRegex(guarded, r"addl\s+\$0x1,%fs:")
+            self.assertNotIn("hak_guard", instructions(DEFAULT, function))
+        told, counted, errors = run(WORKLOADS["mixed"], library=library("instrumented", *COUNTED))
+        self.assertEqual((counted["calls"]["malloc"], errors), (told["total_malloc_calls"], ""))
+
+    def test_remote_batches_are_as_long_as_told(self) -> None:
+        tiny, mid = WORKLOADS["remote"], ("producer_consumer", "--ops", "20000", "--size", "2000")
+        short = library("instrumented", *COUNTED)
+        for built, workload, batch in ((LIBRARY, tiny, 64), (LIBRARY, mid, 8), (short, tiny, 4), (short, mid, 2)):
+            _, counted, _ = run(workload, library=built)
+            self.assertGreater(counted["remote"]["sent_blocks"], 5000)
+            length = counted["remote"]["sent_blocks"] / counted["remote"]["sent_chains"]
+            self.assertTrue(batch / 2 < length <= batch, (built, workload, length))
+
+    def test_emptied_slabs_return_to_the_pool_or_stay(self) -> None:
+        command = ("batch", "--ops", "5", "--warmup", "1", "--ws", "20000", "--size", "500:1000")
+        settings = {"HAKMEM_TINY_SLL_DRAIN_INTERVAL": "5", "HAKMEM_TINY_FAST_CAP": "1"}
+        _, reused, _ = run(command, **settings)
+        _, kept, _ = run(command, library=library("instrumented", *COUNTED), **settings)
+        self.assertGreater(reused["slabs"]["released"], 100)
+        self.assertEqual(kept["slabs"]["released"], 0)
+        self.assertEqual((kept["stages"]["stage1"], kept["superslabs"]["released"]), (0, 0))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

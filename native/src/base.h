@@ -12,6 +12,7 @@
 #define HAK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define HAK_NOINLINE __attribute__((noinline))
 #define HAK_COLD __attribute__((noinline, cold))
+#define HAK_HOT __attribute__((aligned(64))) /* the fast path in as few cache lines as it fits into */
 #define HAK_EXPORT __attribute__((visibility("default")))
 #define HAK_TLS _Thread_local __attribute__((tls_model("initial-exec")))
 
@@ -28,10 +29,11 @@ typedef struct hak_heap_s hak_heap_t;
 typedef struct hak_slab_s hak_slab_t;
 typedef struct hak_superslab_s hak_superslab_t;
 
-/* A free block: linked through its first word; the head of a remote chain also uses the second. */
+/* A free block: linked through its first word. What a remote chain keeps in the others: remote.h. */
 typedef struct hak_block_s {
     struct hak_block_s *next;
     uint64_t next_chain;
+    struct hak_block_s *carried[];
 } hak_block_t;
 
 static inline size_t hak_round_up(size_t value, size_t to) { return (value + to - 1) & ~(to - 1); }

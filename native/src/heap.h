@@ -27,11 +27,12 @@ typedef struct {
     size_t out;           /* blocks in the application, the bin and the chains */
 } hak_heap_class_t;
 
-/* Blocks on their way to another heap. */
+/* Blocks on their way to another heap: a chain that is being built (remote.h). */
 typedef struct {
     hak_block_t *head;
     uint32_t owner;
-    uint32_t count;
+    uint16_t count;
+    uint8_t carried, room; /* by the head; by any head of the class */
 } hak_outbox_t;
 
 typedef enum { HAK_HEAP_ACTIVE, HAK_HEAP_PARKED, HAK_HEAP_BUSY, HAK_HEAP_ORPHAN } hak_heap_state_t;

@@ -103,7 +103,7 @@ bool hak_inbox_receive(hak_heap_t *heap) {
     return true;
 }
 
-/* One chain from another thread becomes the bin, without being walked. */
+/* One chain from another thread becomes the bin. */
 static hak_block_t *hak_pending_take(hak_heap_t *heap, unsigned cls, uint32_t *count) {
     hak_heap_class_t *class = &heap->classes[cls];
     if (class->pending == NULL && !hak_inbox_receive(heap)) return NULL;
@@ -111,7 +111,7 @@ static hak_block_t *hak_pending_take(hak_heap_t *heap, unsigned cls, uint32_t *c
     if (chain == NULL) return NULL;
     class->pending = hak_chain_next(chain);
     *count = hak_chain_count(chain);
-    return chain;
+    return hak_chain_unpack(chain, cls);
 }
 
 static hak_slab_t *hak_slab_acquire(hak_heap_t *heap, unsigned cls) {
@@ -213,7 +213,7 @@ static void hak_pending_drain(hak_heap_t *heap, unsigned cls, bool keep_one) {
     class->pending = NULL;
     while (chain != NULL) {
         hak_block_t *const next = hak_chain_next(chain);
-        hak_blocks_return(heap, cls, chain, keep_one);
+        hak_blocks_return(heap, cls, hak_chain_unpack(chain, cls), keep_one);
         chain = next;
     }
 }

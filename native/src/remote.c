@@ -21,6 +21,23 @@ static void hak_outbox_flush(hak_heap_t *heap, unsigned cls) {
     hak_inbox_send(box->owner, head, count);
 }
 
+hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls) {
+    const uint32_t room = hak_carrier_room(cls);
+    uint32_t carried = (hak_chain_count(head) - 1) % (room + 1);
+    hak_block_t *list = NULL;
+    for (hak_block_t *carrier = head; carrier != NULL; carried = room) {
+        hak_block_t *const next = carrier->next;
+        for (uint32_t i = 0; i < carried; i++) {
+            carrier->carried[i]->next = list;
+            list = carrier->carried[i];
+        }
+        carrier->next = list;
+        list = carrier;
+        carrier = next;
+    }
+    return list;
+}
+
 void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
     hak_block_t *block = ptr;
     const unsigned cls = hak_code_class(code);
@@ -32,10 +49,11 @@ void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
     }
     hak_outbox_t *box = &heap->outboxes[cls];
     if (box->count != 0 && box->owner != owner) hak_outbox_flush(heap, cls);
-    block->next = box->head;
-    box->head = block;
-    box->owner = owner;
-    box->count++;
+    if (box->count == 0) {
+        box->owner = owner;
+        box->carried = box->room = (uint8_t)hak_carrier_room(cls);
+    }
+    hak_outbox_add(box, block);
     heap->outbox_mask[cls >> 6] |= (uint64_t)1 << (cls & 63);
     if (box->count >= hak_remote_batch(cls)) hak_outbox_flush(heap, cls);
 }

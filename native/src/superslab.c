@@ -7,6 +7,8 @@
 #include "page_arena.h"
 #include "registry.h"
 
+#define HAK_STRIDE_LEAST 2048u
+
 /* Distance of a slab's first block from the slab's start: a multiple of 64, different from slab to slab. Aligned classes
  * must start at 0. The header layout needs a byte before the first block. */
 static size_t hak_slab_colour(const hak_slab_t *slab, unsigned cls) {
@@ -20,6 +22,13 @@ static size_t hak_slab_colour(const hak_slab_t *slab, unsigned cls) {
     return colour == 0 && hak_config.header_layout ? HAK_CACHE_LINE : colour;
 }
 
+/* From block to block. A cache line more than the class holds where blocks are as far apart as a page or so: else all of a
+ * slab's blocks would begin in one or two cache sets. */
+static uint32_t hak_slab_stride(unsigned cls) {
+    const uint32_t bytes = (uint32_t)hak_class_bytes(cls);
+    return HAK_COLOUR && !hak_class_is_aligned(cls) && bytes >= HAK_STRIDE_LEAST ? bytes + HAK_CACHE_LINE : bytes;
+}
+
 void superslab_format(hak_slab_t *slab, hak_heap_t *heap, unsigned cls) {
     const size_t colour = hak_slab_colour(slab, cls);
     const size_t bytes = (size_t)slab->slots * HAK_SLOT_BYTES - colour;
@@ -28,7 +37,7 @@ void superslab_format(hak_slab_t *slab, hak_heap_t *heap, unsigned cls) {
     slab->prev = slab->next = NULL;
     slab->heap = heap;
     slab->cls = (uint8_t)cls;
-    slab->block_bytes = (uint32_t)hak_class_bytes(cls);
+    slab->block_bytes = hak_slab_stride(cls);
     slab->capacity = (uint32_t)(bytes / slab->block_bytes);
     slab->carved = slab->free_count = slab->out = 0;
     slab->state = HAK_SLAB_LIVE;

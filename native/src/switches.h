@@ -24,7 +24,8 @@
 #endif
 
 /* Slabs start their first block at different multiples of 64 bytes, so that blocks of power-of-two strides do not all
- * fall into the same cache sets. Cost: at most 2 KB of address space in a slab. */
+ * fall into the same cache sets; blocks of 2 KB and more stand one cache line further apart than they are long. Cost: at
+ * most 2 KB of address space in a slab, and 64 bytes for each block of 2 KB and more. */
 #ifndef HAK_COLOUR
 #define HAK_COLOUR 1
 #endif

@@ -29,7 +29,7 @@ static inline bool hak_guard_enter(void) {
 static inline void hak_guard_leave(void) { hak_guard_depth--; }
 #endif
 
-HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
+HAK_HOT HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
 #if HAK_WRAPPER_GUARDS
     void *ptr = hak_guard_enter() ? hak_alloc_slow(hak_tls_heap, size) : hak_alloc(size);
     hak_guard_leave();
@@ -39,7 +39,7 @@ HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
 #endif
 }
 
-HAK_EXPORT void HAK_NAME(free)(void *ptr) {
+HAK_HOT HAK_EXPORT void HAK_NAME(free)(void *ptr) {
 #if HAK_WRAPPER_GUARDS
     if (hak_guard_enter()) hak_free_slow(hak_tls_heap, ptr);
     else hak_free(ptr);

@@ -1,29 +1,64 @@
 """C++ names as people write them, without arguments, by way of the C++ runtime's own demangler."""
 
 import ctypes
+import re
 from functools import lru_cache
 
-# The demangler recurses with the nesting of the name, and names come from files that nobody vouches for.
+# Names come from files that nobody vouches for. The demangler recurses with the nesting of a name; and a name of 200
+# characters whose parts refer to earlier parts can stand for gigabytes, at about a microsecond for each character.
 _MAX_LENGTH = 1024
+_MAX_EXPANDED = 1 << 18
+_USUAL_EXPANSION = 16
+_MAX_UNUSUAL = 1 << 22
+_REFERENCE = re.compile(r"S([0-9A-Z]*)_")
 _QUALIFIERS = (" const", " volatile", " &&", " &", " noexcept")
+
+
+class Demangler:
+    """The C++ runtime's demangler, with a limit to the characters that it may make of unusual names in all."""
+
+    def __init__(self, *, max_unusual: int = _MAX_UNUSUAL) -> None:
+        self._runtime = _runtime()
+        self._left = max_unusual
+
+    def signature(self, name: str) -> str | None:
+        """What a mangled name stands for; None where that cannot be told, or would not end."""
+        if self._runtime is None or len(name) > _MAX_LENGTH:
+            return None
+        most = most_expanded(name)
+        if most > _MAX_EXPANDED or (most > _USUAL_EXPANSION * len(name) and self._left <= 0):
+            return None
+        text = _written(self._runtime, name)
+        if text is not None:
+            self._left -= max(len(text) - _USUAL_EXPANSION * len(name), 0)
+        return text
 
 
 @lru_cache(maxsize=1 << 16)
 def demangle(name: str) -> str:
     """`ns::Class::method` for an Itanium-mangled name; any other name, or without a C++ runtime, as it is."""
-    if not name.startswith("_Z") or len(name) > _MAX_LENGTH:
+    if not name.startswith("_Z"):
         return name
-    runtime = _runtime()
-    if runtime is None:
-        return name
-    status = ctypes.c_int()
-    pointer = runtime.__cxa_demangle(name.encode("utf-8", "replace"), None, None, ctypes.byref(status))
-    if not pointer:
-        return name
-    try:
-        return without_arguments(ctypes.string_at(pointer).decode("utf-8", "replace"))
-    finally:
-        runtime.free(pointer)
+    signature = _demangler().signature(name)
+    return name if signature is None else without_arguments(signature)
+
+
+def most_expanded(name: str) -> int:
+    """A bound on what a mangled name stands for, in characters of the name.
+
+    A reference `S<k>_` repeats the k-th part met so far (Itanium C++ ABI, 5.1.10). That part was complete when it, or
+    any later one, was first referred to, so it is no longer than all that stood before that place.
+    """
+    total, behind = 0, 0
+    sizes: dict[int, int] = {}
+    for reference in _REFERENCE.finditer(name):
+        total += reference.start() - behind
+        behind = reference.end()
+        number = int(reference[1], 36) + 1 if reference[1] else 0
+        if number not in sizes:
+            sizes[number] = min((size for later, size in sizes.items() if later > number), default=total)
+        total += sizes[number]
+    return total + len(name) - behind
 
 
 def without_arguments(signature: str) -> str:
@@ -50,6 +85,21 @@ def _opening(text: str) -> int:
         if depth == 0:
             return position
     return len(text)
+
+
+def _written(runtime: ctypes.CDLL, name: str) -> str | None:
+    pointer = runtime.__cxa_demangle(name.encode("utf-8", "replace"), None, None, ctypes.byref(ctypes.c_int()))
+    if not pointer:
+        return None
+    try:
+        return ctypes.string_at(pointer).decode("utf-8", "replace")
+    finally:
+        runtime.free(pointer)
+
+
+@lru_cache(maxsize=1)
+def _demangler() -> Demangler:
+    return Demangler()
 
 
 @lru_cache(maxsize=1)

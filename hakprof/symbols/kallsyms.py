@@ -1,7 +1,11 @@
 """Kernel function names from /proc/kallsyms or a copy of it, cached as long as the machine is up."""
 
 import gzip
+import os
+import zipfile
+import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,22 +17,29 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NOTYPE, _FUNCTION = 0, 2
 _LOCAL, _GLOBAL, _WEAK = 0, 1, 2
 _WANTED = frozenset("TtWwDdBb")
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 64 << 20  # the kernel's own has 10 to 20 MB, packed to a quarter
+_MAX_SYMBOLS = 1 << 20
+_MOST_INFLATION = 32
 
 
 def read_kallsyms(path: Path) -> SymbolTable:
-    """The names in a kallsyms file (may be .gz); empty when addresses are hidden. ParseError when unreadable."""
-    opener = gzip.open if path.suffix == ".gz" else open
+    """The names in a kallsyms file (may be .gz); empty when addresses are hidden.
+
+    Raises:
+        ParseError: unreadable, not kallsyms, or longer than any kernel's.
+    """
     try:
-        with opener(path, "rb") as stream:
-            text = stream.read(_MAX_BYTES).decode("utf-8", "backslashreplace")
-    except (OSError, EOFError) as error:
+        with path.open("rb") as stored:
+            content = _content(stored, packed=path.suffix == ".gz")
+    except (OSError, EOFError, zlib.error) as error:
         raise ParseError(f"{path}: kernel symbols cannot be read: {error}") from error
-    symbols = []
-    for line in text.splitlines():
+    symbols: list[Symbol] = []
+    for line in content.decode("utf-8", "backslashreplace").splitlines():
         words = line.split()
         if len(words) < 3 or words[1] not in _WANTED:
             continue
+        if len(symbols) == _MAX_SYMBOLS:
+            raise ParseError(f"{path}: names more than {_MAX_SYMBOLS:,} functions")
         try:
             address = int(words[0], 16)
         except ValueError as error:
@@ -36,6 +47,20 @@ def read_kallsyms(path: Path) -> SymbolTable:
         if 0 < address < 1 << 64:
             symbols.append(Symbol(address, 0, words[2], _FUNCTION, _binding(words[1])))
     return table_of(symbols)
+
+
+def _content(stored: BinaryIO, *, packed: bool) -> bytes:
+    """The text of a file, and OSError when it is too long, or too long for what it was packed into."""
+    if packed:
+        most = min(os.fstat(stored.fileno()).st_size * _MOST_INFLATION, _MAX_BYTES)
+        with gzip.open(stored, "rb") as stream:
+            content = stream.read(most + 1)
+    else:
+        most = _MAX_BYTES
+        content = stored.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"more than {most} bytes")
+    return content
 
 
 def running_kernel(cache_dir: Path | None) -> SymbolTable:
@@ -62,9 +87,10 @@ def _load(path: Path) -> SymbolTable | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             names = bytes(stored["names"]).decode().split("\n")
-            return SymbolTable(stored["starts"], stored["ends"], tuple(names))
-    except (OSError, ValueError, KeyError):
+            table = SymbolTable(stored["starts"], stored["ends"], tuple(names))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
+    return table if table.starts.shape == table.ends.shape == (len(table.names),) else None
 
 
 def _store(table: SymbolTable, path: Path) -> None:

@@ -65,8 +65,9 @@ def load_recording(
     from hakprof.symbols import Symbolizer
 
     rules = load_rules(catalogues, layers)
-    profile = read_perf_data(path)
-    return LayerProfile(profile, attribute(profile, Symbolizer(objects, kallsyms=kallsyms), rules))
+    symbolizer = Symbolizer(objects, kallsyms=kallsyms)
+    profile = read_perf_data(path, frames=symbolizer.call_frames)
+    return LayerProfile(profile, attribute(profile, symbolizer, rules))
 
 
 def flat_profile(path: Path, *, objects: Sequence[Path] = (), kallsyms: Path | None = None) -> FlatProfile:

@@ -112,7 +112,7 @@ def _concat(parts: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
 
 
 def _attribute(result: CellResult, path: Path, symbolizer: Symbolizer, rules: RuleSet) -> _Attributed:
-    profile = read_perf_data(path)
+    profile = read_perf_data(path, frames=symbolizer.call_frames)
     attribution = attribute(profile, symbolizer, rules)
     tables = {"samples": attribution.samples, "stacks": attribution.stacks, "lines": attribution.lines}
     frames = {name: _keyed(result, table, _FRAMES[name]) for name, table in tables.items()}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hakprof.elf import ElfFile, parse_build_id_note
 from hakprof.errors import ParseError
+from hakprof.symbols.callframes import FileCallFrames
 from hakprof.symbols.demangle import demangle
 from hakprof.symbols.inlines import InlineTable
 from hakprof.symbols.kallsyms import read_kallsyms, running_kernel
@@ -44,13 +45,15 @@ class Symbolizer:
 
     ``search`` are folders laid out `<folder>/<build id>/<file name>`; ``kallsyms`` is a copy of the recorded machine's
     /proc/kallsyms (may be .gz), the running kernel's being used otherwise if its build id is the recorded one;
-    ``cache_dir`` keeps what is costly to compute. What could not be named, and why, is in ``warnings``.
+    ``cache_dir`` keeps what is costly to compute. What could not be named, and why, is in ``warnings``. ``call_frames``
+    are the rules for unwinding stacks in the same objects.
     """
 
     def __init__(
         self, search: Sequence[Path] = (), *, kallsyms: Path | None = None, cache_dir: Path | None = None
     ) -> None:
         self._finder = ObjectFinder(search)
+        self.call_frames = FileCallFrames(self._finder)
         self._kallsyms = kallsyms
         self._cache_dir = cache_dir
         self._objects: dict[tuple[str, str | None], _Object] = {}

@@ -10,6 +10,7 @@ from hakprof.parse.perf_data.compiled import CompiledEngine, compiled_library
 from hakprof.parse.perf_data.epochs import Boundaries, epochs_of
 from hakprof.parse.perf_data.format import EventAttr
 from hakprof.parse.perf_data.samples import Layout, SampleDecoder
+from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, Indices, SampleRuns, SampleTaker
 
 _MOST_EVENTS = 1 << 16  # more do not fit into the tables
@@ -45,11 +46,20 @@ class SampleAdder:
     """Adds up the samples of a file.
 
     ``boundaries`` are the times, for threads that need it, at which samples before and after must be kept apart.
-    Without ``keeps_chains`` samples are not told apart by their call chains.
+    Without ``keeps_chains`` samples are not told apart by their call chains; stacks that were recorded as bytes
+    become chains if there is an ``unwinder``.
     """
 
-    def __init__(self, attrs: tuple[EventAttr, ...], boundaries: Boundaries, *, keeps_chains: bool) -> None:
+    def __init__(
+        self,
+        attrs: tuple[EventAttr, ...],
+        boundaries: Boundaries,
+        *,
+        keeps_chains: bool,
+        unwinder: StackUnwinder | None = None,
+    ) -> None:
         self._attrs, self._boundaries, self._keeps_chains = attrs, boundaries, keeps_chains
+        self._unwinder = unwinder
         self._engines: list[Engine] = []
         self._engine: Engine | None = None
 
@@ -90,7 +100,7 @@ class SampleAdder:
         library = compiled_library()
         if library is not None and all(Layout.of(attr).is_plain for attr in self._attrs):
             return CompiledEngine(library, self._attrs, self._boundaries, keeps_chains=self._keeps_chains)
-        return NumpyEngine(self._attrs, self._boundaries, keeps_chains=self._keeps_chains)
+        return NumpyEngine(self._attrs, self._boundaries, keeps_chains=self._keeps_chains, unwinder=self._unwinder)
 
 
 class AdderBlock:
@@ -118,8 +128,15 @@ class AdderBlock:
 class NumpyEngine:
     """Takes samples of any layout, a block at a time."""
 
-    def __init__(self, attrs: tuple[EventAttr, ...], boundaries: Boundaries, *, keeps_chains: bool) -> None:
-        self._decoder = SampleDecoder(attrs, keeps_chains=keeps_chains)
+    def __init__(
+        self,
+        attrs: tuple[EventAttr, ...],
+        boundaries: Boundaries,
+        *,
+        keeps_chains: bool,
+        unwinder: StackUnwinder | None = None,
+    ) -> None:
+        self._decoder = SampleDecoder(attrs, keeps_chains=keeps_chains, unwinder=unwinder)
         self._boundaries = boundaries
         self._aggregator, self._chains = Aggregator(), ChainStore()
         self.samples = 0

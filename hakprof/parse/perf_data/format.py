@@ -131,6 +131,7 @@ class Feature(IntEnum):
 CPUMODE_MASK = 7
 CPUMODE_KERNEL = 1
 CPUMODE_USER = 2
+MISC_MMAP_DATA = 1 << 13
 MISC_MMAP_BUILD_ID = 1 << 14
 MISC_COMM_EXEC = 1 << 13
 MISC_FORK_NO_MAPS = 1 << 13
@@ -138,15 +139,18 @@ MISC_BUILD_ID_SIZE = 1 << 15
 
 # Words of a call chain at or above this one are markers that say which space the next addresses belong to.
 CONTEXT_MAX = 2**64 - 4095
+CHAIN_CUT = CONTEXT_MAX  # hakprof's own, never written by perf: the callers beyond are not known
 CONTEXT_HYPERVISOR = 2**64 - 32
 CONTEXT_KERNEL = 2**64 - 128
 CONTEXT_USER = 2**64 - 512
 CONTEXT_USER_DEFERRED = 2**64 - 640
 
+BRANCH_INDEX = 1 << 17  # of branch_sample_type
 INHERIT_FLAG = 1 << 1
 FREQ_FLAG = 1 << 10
 SAMPLE_ID_ALL_FLAG = 1 << 18
 _ATTR = struct.Struct("<IIQQQQQ")
+_ATTR_SIZE_WITH_REGISTERS = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ class EventAttr:
     read_format: int
     flags: int
     ids: tuple[int, ...]
+    branch_type: int = 0
+    user_registers: int = 0
 
     @property
     def uses_frequency(self) -> bool:
@@ -191,5 +197,8 @@ class EventAttr:
 
 def parse_attr(raw: bytes, ids: tuple[int, ...]) -> EventAttr:
     """The fields that the reader needs of a perf_event_attr; ``raw`` must hold at least 64 bytes."""
-    kind, _, config, period, sample_type, read_format, flags = _ATTR.unpack_from(raw)
-    return EventAttr(kind, config, period, sample_type, read_format, flags, ids)
+    kind, size, config, period, sample_type, read_format, flags = _ATTR.unpack_from(raw)
+    branch_type, user_registers = 0, 0
+    if size >= _ATTR_SIZE_WITH_REGISTERS and len(raw) >= _ATTR_SIZE_WITH_REGISTERS:
+        branch_type, user_registers = struct.unpack_from("<QQ", raw, 72)
+    return EventAttr(kind, config, period, sample_type, read_format, flags, ids, branch_type, user_registers)

@@ -6,6 +6,7 @@ import polars as pl
 
 from hakprof.parse.perf_data.aggregate import SampleTable, ranges
 from hakprof.parse.perf_data.format import (
+    CHAIN_CUT,
     CONTEXT_KERNEL,
     CONTEXT_MAX,
     CONTEXT_USER,
@@ -161,6 +162,8 @@ def _place_chains(
     mode[unmarked] = np.where(words[unmarked] >> np.uint64(63), CPUMODE_KERNEL, CPUMODE_USER)
     follows_marker = np.zeros(words.size, dtype=np.bool_)
     follows_marker[1:] = is_marker[:-1]
+    cut = np.zeros(pid.size, dtype=np.bool_)
+    cut[owner[words == np.uint64(CHAIN_CUT)]] = True
     keep = ~is_marker
     address, who, mode = words[keep], owner[keep], mode[keep]
     counts = np.bincount(who, minlength=pid.size)
@@ -170,4 +173,5 @@ def _place_chains(
         kernel=mode == CPUMODE_KERNEL,
         exact=(follows_marker | first_of_chain)[keep],
         mapping=history.resolve(pid[who], mode, address, time[who]),
+        partial=cut,
     )

@@ -16,6 +16,8 @@ from hakprof.parse.perf_data.format import CPUMODE_KERNEL, CPUMODE_USER
 from hakprof.parse.perf_data.walk import Indices, Words
 
 KERNEL_PID = -1
+_ALWAYS = 2**64 - 1
+_NO_ADDRESSES, _NO_ROWS = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,36 @@ class _Space:
     changes: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """All mappings that a process ever had, ascending by address, with the times [since, until) as columns."""
+
+    starts: Words
+    ends: Words
+    since: Words
+    until: Words
+    rows: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, mappings: list[Mapping], rows: list[int]) -> "_Layout":
+        rows = sorted(rows, key=lambda r: mappings[r].start)
+        chosen = [mappings[r] for r in rows]
+        return cls(
+            starts=np.array([m.start for m in chosen], dtype=np.uint64),
+            ends=np.array([m.end for m in chosen], dtype=np.uint64),
+            since=np.array([m.since for m in chosen], dtype=np.uint64),
+            until=np.array([_ALWAYS if m.until is None else m.until for m in chosen], dtype=np.uint64),
+            rows=np.array(rows, dtype=np.int32),
+        )
+
+    def between(self, begin: int, end: list[int]) -> tuple[Words, Words, npt.NDArray[np.int32]]:
+        """Starts, ends and rows of what was there in [begin, end[0]), to the end of the recording without ``end``."""
+        present = self.until > np.uint64(begin)
+        if end:
+            present &= self.since < np.uint64(end[0])
+        return self.starts[present], self.ends[present], self.rows[present]
+
+
 class ProcessHistory:
     """Names and mappings over time, from events in order of time."""
 
@@ -88,6 +120,7 @@ class ProcessHistory:
         self._comms: dict[int, list[str]] = defaultdict(list)
         self._fresh: set[int] = set()
         self._by_pid: dict[int, list[int]] = defaultdict(list)
+        self._layouts: dict[int, _Layout] = {}
         for time, event in sorted(events, key=lambda pair: pair[0]):
             if isinstance(event, CommEvent):
                 self._take_comm(time, event)
@@ -139,33 +172,29 @@ class ProcessHistory:
     def _resolve_process(
         self, pid: int, part: Indices, address: Words, time: Words, result: npt.NDArray[np.int32]
     ) -> None:
-        rows = self._rows_of(pid)
-        if not rows or not part.size:
+        if pid not in self._spaces or not part.size:
             return
         changes = np.array(self._spaces[pid].changes, dtype=np.uint64)
         epochs = np.searchsorted(changes, time[part], side="right")
-        for epoch in np.unique(epochs):
-            begin = int(changes[epoch - 1]) if epoch else 0
-            end = int(changes[epoch]) if epoch < changes.size else None
-            present = [
-                r
-                for r in rows
-                if (end is None or self.mappings[r].since < end)
-                and (self.mappings[r].until is None or (self.mappings[r].until or 0) > begin)
-            ]
-            if not present:
+        for epoch in np.unique(epochs).tolist():
+            starts, ends, rows = self.space(pid, epoch)
+            if not rows.size:
                 continue
-            present.sort(key=lambda r: self.mappings[r].start)
-            starts = np.array([self.mappings[r].start for r in present], dtype=np.uint64)
-            ends = np.array([self.mappings[r].end for r in present], dtype=np.uint64)
             chosen = part[epochs == epoch]
             slot = np.searchsorted(starts, address[chosen], side="right") - 1
             inside = (slot >= 0) & (address[chosen] < ends[slot])
-            result[chosen[inside]] = np.array(present, dtype=np.int32)[slot[inside]]
+            result[chosen[inside]] = rows[slot[inside]]
+
+    def space(self, pid: int, epoch: int) -> tuple[Words, Words, npt.NDArray[np.int32]]:
+        """Starts, ends and indices of a process's mappings between two changes (``map_epochs``), ascending."""
+        if pid not in self._spaces:
+            return _NO_ADDRESSES, _NO_ADDRESSES, _NO_ROWS
+        if pid not in self._layouts:
+            self._layouts[pid] = _Layout.of(self.mappings, self._rows_of(pid))
+        changes = self._spaces[pid].changes
+        return self._layouts[pid].between(changes[epoch - 1] if epoch else 0, changes[epoch : epoch + 1])
 
     def _rows_of(self, pid: int) -> list[int]:
-        if pid not in self._spaces:
-            return []
         if not self._by_pid:
             for index, row in enumerate(self.mappings):
                 self._by_pid[row.pid].append(index)

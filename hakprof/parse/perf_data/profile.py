@@ -51,7 +51,8 @@ class Stacks:
     """Call chains of all stack ids, leaf first; stack id k (from 1) is the range offsets[k-1]:offsets[k].
 
     ``kernel`` tells kernel from user addresses; ``exact`` is False for return addresses, which point behind the call;
-    ``mapping`` is the row of the mappings frame that holds the address, -1 for none.
+    ``mapping`` is the row of the mappings frame that holds the address, -1 for none. ``partial``, one for each chain,
+    tells chains whose last callers could not be found.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -59,6 +60,7 @@ class Stacks:
     kernel: npt.NDArray[np.bool_]
     exact: npt.NDArray[np.bool_]
     mapping: npt.NDArray[np.int32]
+    partial: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return self.offsets.size - 1

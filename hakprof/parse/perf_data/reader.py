@@ -6,21 +6,26 @@ import numpy as np
 
 from hakprof.errors import ParseError
 from hakprof.parse.perf_data.aggregate import SampleTable
+from hakprof.parse.perf_data.dumps import holds_stacks
 from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.format import RECORD_NAMES
+from hakprof.parse.perf_data.frames import CallFrames
 from hakprof.parse.perf_data.header import read_header
 from hakprof.parse.perf_data.place import place_samples
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.profile import PerfProfile
 from hakprof.parse.perf_data.scan import Scan
+from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.text import open_stored
 
 _RECORD_AGAIN = "record again: `perf record -g -o perf.data -- PROGRAM`"
 
 
-def read_perf_data(path: Path) -> PerfProfile:
+def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> PerfProfile:
     """Reads a recording of perf record: a file, compressed (-z) or not, or what it wrote to a pipe (-o -).
 
+    The stacks of a recording with `--call-graph dwarf` are unwound by the rules in ``frames``
+    (`Symbolizer.call_frames`); without them only as far as frame pointers lead, and marked as partial.
     Raises ParseError when the file is missing, not perf.data, of an unsupported kind, or without a single sample.
     A recording that is cut off or damaged in the middle gives what stands before that, ``truncated`` and a warning.
     """
@@ -31,9 +36,11 @@ def read_perf_data(path: Path) -> PerfProfile:
             scan.run(stream)
             history = ProcessHistory(scan.records.events)
             boundaries = _straddled(scan.table, history)
-            if boundaries:
+            unwinder = StackUnwinder(history, frames) if holds_stacks(scan.attrs, scan.notes.arch) else None
+            if boundaries or unwinder is not None:
                 # Some rows hold samples from before and after a change of their thread: add up again, apart.
-                scan = Scan(header, boundaries)
+                # Stacks cannot be unwound before it is known what was mapped where.
+                scan = Scan(header, boundaries, unwinder=unwinder)
                 scan.run(stream)
     except OSError as error:
         raise ParseError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -48,9 +55,20 @@ def read_perf_data(path: Path) -> PerfProfile:
         scan.attrs,
         scan.notes,
         scan.records,
-        warnings=(*header.warnings, *scan.warnings, *_complaints(scan)),
+        warnings=(*header.warnings, *scan.warnings, *_complaints(scan), *_cut_chains(unwinder, frames)),
         truncated=scan.truncated or (header.data_end is None and not header.is_pipe),
     )
+
+
+def _cut_chains(unwinder: StackUnwinder | None, frames: CallFrames | None) -> tuple[str, ...]:
+    """That callers are missing, and what would help."""
+    if unwinder is None or not unwinder.cut:
+        return ()
+    if frames is None:
+        reason = "their objects were not at hand, and only frame pointers were followed"
+    else:
+        reason = "the stack bytes end before, or an object has no call frame information; record with more: dwarf,65528"
+    return (f"{unwinder.cut} of {unwinder.samples} user call chains lack their last callers: {reason}",)
 
 
 def _straddled(table: SampleTable | None, history: ProcessHistory) -> Boundaries:

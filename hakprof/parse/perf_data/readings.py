@@ -68,9 +68,9 @@ def reading_members(words: Words, at: Indices, end: Indices, read_format: int) -
     """How many counters each sample's reading holds, at most what its record has room for."""
     if not read_format & ReadFormat.GROUP:
         return np.ones(at.size, dtype=np.int64)
-    members = words[np.minimum(at, words.size - 1)]
-    members = np.minimum(members, np.maximum(end - at, 0).astype(np.uint64))
-    return members.astype(np.int64)
+    claimed = words[np.minimum(at, words.size - 1)]
+    members: Indices = np.minimum(claimed, np.maximum(end - at, 0).astype(np.uint64)).astype(np.int64)
+    return members
 
 
 def reading_words(members: Indices, read_format: int) -> Indices:

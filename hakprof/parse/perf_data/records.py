@@ -37,6 +37,8 @@ class RecordCollector:
 
     def _take(self, kind: int, misc: int, record: memoryview, offset: int) -> int:
         if kind in (fmt.Record.MMAP, fmt.Record.MMAP2):
+            if misc & fmt.MISC_MMAP_DATA:
+                return 0  # memory without code: nothing is sampled in it
             self._add(record, offset, parse_map(kind, misc, record))
         elif kind == fmt.Record.COMM:
             pid, tid = struct.unpack_from("<ii", record, 8)

@@ -1,13 +1,15 @@
 """Decoding the samples of a block into columns, call chains included, all at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from hakprof.parse.perf_data.columns import PERIOD_LIMIT, SampleColumns
+from hakprof.parse.perf_data.dumps import find_dumps
 from hakprof.parse.perf_data.format import CPUMODE_MASK, EventAttr, ReadFormat, SampleType
 from hakprof.parse.perf_data.readings import CounterReadings, reading_members, reading_words
+from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.perf_data.walk import Indices, Words
 
 # A chain's hash is the sum of word × base^i (mod 2^64). Prefix sums over the block give it for all chains at once.
@@ -80,17 +82,20 @@ class _Parts:
 class SampleDecoder:
     """Decodes samples of the events of one file. Counts what it cannot decode in ``malformed``.
 
-    Without ``keeps_chains`` call chains are checked, but all samples come as if they had none.
+    Without ``keeps_chains`` call chains are checked, but all samples come as if they had none. Stacks that were
+    recorded as bytes become chains if there is an ``unwinder``.
     """
 
-    def __init__(self, attrs: tuple[EventAttr, ...], *, keeps_chains: bool = True) -> None:
+    def __init__(
+        self, attrs: tuple[EventAttr, ...], *, keeps_chains: bool = True, unwinder: StackUnwinder | None = None
+    ) -> None:
         self._attrs = attrs
         self._layouts = tuple(Layout.of(attr) for attr in attrs)
         self._ids, self._id_events = ids_of(attrs)
         self._readings = CounterReadings(self._ids, self._id_events)
-        self._has_chains = keeps_chains and any(layout.has_chain for layout in self._layouts)
-        self._powers = np.zeros(0, dtype=np.uint64)
-        self._inverses = np.zeros(0, dtype=np.uint64)
+        self._unwinder = unwinder if keeps_chains else None
+        has_chains = keeps_chains and any(layout.has_chain for layout in self._layouts)
+        self._hashes = ChainHashes() if has_chains else None
         self.malformed = 0
 
     @property
@@ -100,14 +105,13 @@ class SampleDecoder:
 
     def decode(self, words: Words, starts: Indices, file_offset: int) -> list[SampleColumns]:
         """The samples whose headers are at ``starts``, as columns for each event that occurs."""
-        prefix = self._chain_prefix(words) if self._has_chains else None
         if len(self._attrs) == 1:
             parts = [(0, starts)]
         else:
             events, known = self._events_of(words, starts)
             self.malformed += int(starts.size - known.sum())
             parts = [(int(e), starts[known & (events == e)]) for e in np.unique(events[known])]
-        return [self._decode_event(words, part, index, file_offset, prefix) for index, part in parts]
+        return [self._decode_event(words, part, index, file_offset) for index, part in parts]
 
     def _events_of(self, words: Words, starts: Indices) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
         """The event of each sample by its counter id, and whether that id is known."""
@@ -118,9 +122,7 @@ class SampleDecoder:
         slot = np.minimum(np.searchsorted(self._ids, ids), self._ids.size - 1)
         return self._id_events[slot], self._ids[slot] == ids
 
-    def _decode_event(
-        self, words: Words, starts: Indices, index: int, file_offset: int, prefix: Words | None
-    ) -> SampleColumns:
+    def _decode_event(self, words: Words, starts: Indices, index: int, file_offset: int) -> SampleColumns:
         attr, layout = self._attrs[index], self._layouts[index]
         parts = self._parts(words, starts, index)
         starts = parts.starts
@@ -141,14 +143,18 @@ class SampleDecoder:
             ip=words[starts + layout.ip] if layout.ip is not None else zeros,
             time=times,
             period=period,
-            stack=self._hash(prefix, parts.chain_start, parts.chain_length) if prefix is not None else zeros,
+            stack=zeros,
             chain_start=parts.chain_start,
             chain_length=parts.chain_length,
         )
-        if not layout.has_readings or not attr.read_format & ReadFormat.ID or not self._ids.size:
-            return columns
-        columns, incredible = self._readings.split(columns, parts.readings, parts.members, attr)
-        self.malformed += incredible
+        if self._unwinder is not None and layout.has_stack:
+            dumps = find_dumps(words, parts.chain_start + parts.chain_length, parts.ends, attr)
+            columns = self._unwinder.with_chains(columns, dumps)
+        if self._hashes is not None:
+            columns = replace(columns, stack=self._hashes.of(columns.words, columns.chain_start, columns.chain_length))
+        if layout.has_readings and attr.read_format & ReadFormat.ID and self._ids.size:
+            columns, incredible = self._readings.split(columns, parts.readings, parts.members, attr)
+            self.malformed += incredible
         return columns
 
     def _parts(self, words: Words, starts: Indices, index: int) -> _Parts:
@@ -176,7 +182,26 @@ class SampleDecoder:
         self.malformed += int(whole.size - np.count_nonzero(whole))
         return _Parts(starts[whole], ends[whole], readings[whole], members[whole], at[whole], length[whole])
 
-    def _chain_prefix(self, words: Words) -> Words:
+
+class ChainHashes:
+    """Hashes of call chains; two chains of one recording that differ have, but for a chance of 2^-64, two hashes."""
+
+    def __init__(self) -> None:
+        self._powers = np.zeros(0, dtype=np.uint64)
+        self._inverses = np.zeros(0, dtype=np.uint64)
+        self._words = self._prefix = np.zeros(0, dtype=np.uint64)
+
+    def of(self, words: Words, start: Indices, length: Indices) -> Words:
+        """The hash of each range of words, 0 for an empty one."""
+        if words is not self._words:
+            self._words, self._prefix = words, self._prefix_sums(words)
+        value: Words = (self._prefix[start + length] - self._prefix[start]) * self._inverses[start]
+        value ^= length.astype(np.uint64) * _LENGTH_FACTOR
+        value[value == 0] = 1
+        value[length == 0] = 0
+        return value
+
+    def _prefix_sums(self, words: Words) -> Words:
         """Prefix sums of word × base^i, with a zero before the first."""
         if self._powers.size < words.size + 1:
             self._powers = _powers_of(_BASE, words.size + 1)
@@ -186,13 +211,6 @@ class SampleDecoder:
         np.multiply(words, self._powers[: words.size], out=prefix[1:])
         np.cumsum(prefix, out=prefix)
         return prefix
-
-    def _hash(self, prefix: Words, start: Indices, length: Indices) -> Words:
-        value: Words = (prefix[start + length] - prefix[start]) * self._inverses[start]
-        value ^= length.astype(np.uint64) * _LENGTH_FACTOR
-        value[value == 0] = 1
-        value[length == 0] = 0
-        return value
 
 
 def ids_of(attrs: tuple[EventAttr, ...]) -> tuple[Words, npt.NDArray[np.uint16]]:

@@ -12,6 +12,7 @@ from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.format import ATTR_MINIMUM_SIZE, EventAttr, Record, parse_attr
 from hakprof.parse.perf_data.header import Header
 from hakprof.parse.perf_data.records import RecordCollector
+from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, walk_block
 from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
 
@@ -23,15 +24,23 @@ class Scan:
     """Reads all records once.
 
     ``boundaries`` are the times, for threads that need it, at which samples before and after must be kept apart.
-    Without ``keeps_chains`` samples are not told apart by their call chains.
+    Without ``keeps_chains`` samples are not told apart by their call chains; stacks that were recorded as bytes
+    become chains if there is an ``unwinder``.
     """
 
-    def __init__(self, header: Header, boundaries: Boundaries, *, keeps_chains: bool = True) -> None:
+    def __init__(
+        self,
+        header: Header,
+        boundaries: Boundaries,
+        *,
+        keeps_chains: bool = True,
+        unwinder: StackUnwinder | None = None,
+    ) -> None:
         self._header = header
         self.attrs: tuple[EventAttr, ...] = header.attrs
         self.notes = header.notes
         self.records = RecordCollector(header.attrs)
-        self._adder = SampleAdder(header.attrs, boundaries, keeps_chains=keeps_chains)
+        self._adder = SampleAdder(header.attrs, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
         self._inflater: Inflater | None = None
         self._inner_rest = np.zeros(0, dtype=np.uint8)
         self._inner_offset = 0

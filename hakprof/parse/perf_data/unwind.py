@@ -1,0 +1,212 @@
+"""User call chains from the registers and stack bytes that `perf record --call-graph dwarf` keeps with each sample.
+
+All samples of a block climb their stacks together, one frame at a time: each address is looked up in a table of rules
+(frames.py) and the caller's registers are gathered from the stacks by array operations. Rules that are not plain
+offsets (signal frames, realigned stacks) are carried out one by one. Where no rules are known the frame pointer is
+followed, as libunwind does on x86-64.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hakprof.parse.perf_data.aggregate import ranges
+from hakprof.parse.perf_data.columns import SampleColumns
+from hakprof.parse.perf_data.dumps import StackDumps
+from hakprof.parse.perf_data.format import CHAIN_CUT, CONTEXT_USER
+from hakprof.parse.perf_data.frames import RBP, RETURN_ADDRESS, RSP, CallFrames, caller_of
+from hakprof.parse.perf_data.processes import ProcessHistory
+from hakprof.parse.perf_data.rules import KEPT, SAVED, RowKind, RuleTable
+from hakprof.parse.perf_data.walk import Indices, Words
+
+MOST_FRAMES = 1024
+_ADDRESS_BITS = 48
+_FURTHEST_FRAME = 0x4000  # a frame pointer that leads further up is none (libunwind's guess)
+_WORD = np.uint64(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """Frames of all samples, in order of sample and then leaf first; ``whole`` tells which reached the last caller.
+
+    ``exact`` addresses are of the instruction itself, all others are return addresses.
+    """
+
+    owner: Indices
+    address: Words
+    exact: npt.NDArray[np.bool_]
+    whole: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class _Climb:
+    """The samples that are still climbing."""
+
+    who: Indices
+    registers: Words
+    exact: npt.NDArray[np.bool_]
+    space: Indices
+
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
+        self.who, self.registers = self.who[chosen], self.registers[chosen]
+        self.exact, self.space = self.exact[chosen], self.space[chosen]
+
+
+class StackUnwinder:
+    """Unwinds the stacks of a recording whose mappings are known. Without ``frames`` only frame pointers are used."""
+
+    def __init__(self, history: ProcessHistory, frames: CallFrames | None) -> None:
+        self._history = history
+        self._rules = RuleTable(history.mappings, frames)
+        self.samples = 0
+        self.cut = 0
+
+    def with_chains(self, columns: SampleColumns, dumps: StackDumps) -> SampleColumns:
+        """The samples with the user part of their chains, and with words of their own for all chains.
+
+        The kernel writes the kernel part only. ``CHAIN_CUT`` ends a chain whose last callers are not known.
+        """
+        who = dumps.owner
+        climbed = self.climb(dumps, columns.pid[who], columns.time[who])
+        kernel_owner, kernel = _kernel_parts(columns, who)
+        # A marker stands before addresses that are no return addresses: the sampled one, interrupted ones.
+        repeats = 1 + climbed.exact.astype(np.int64)
+        frames = np.repeat(climbed.address, repeats)
+        frames[(np.cumsum(repeats) - repeats)[climbed.exact]] = CONTEXT_USER
+        cut = who[~climbed.whole]
+        owner = np.concatenate((kernel_owner, np.repeat(who[climbed.owner], repeats), cut))
+        words = np.concatenate((kernel, frames, np.full(cut.size, CHAIN_CUT, dtype=np.uint64)))
+        lengths = np.bincount(owner, minlength=columns.pid.size)
+        return replace(
+            columns,
+            words=words[np.argsort(owner, kind="stable")],
+            chain_start=np.cumsum(lengths) - lengths,
+            chain_length=lengths,
+        )
+
+    def climb(self, dumps: StackDumps, pid: npt.NDArray[np.int32], time: Words) -> Climbed:
+        """The user call chain of each sample."""
+        count = pid.size
+        if not count:
+            return Climbed(dumps.owner, dumps.registers[:, 0], np.zeros(0, np.bool_), np.zeros(0, np.bool_))
+        spaces = _Spaces(self._history, pid, time)
+        climb = _Climb(np.arange(count), dumps.registers, np.ones(count, dtype=np.bool_), spaces.number)
+        whole = np.zeros(count, dtype=np.bool_)
+        owners: list[Indices] = []
+        addresses: list[Words] = []
+        exact: list[npt.NDArray[np.bool_]] = []
+        while climb.who.size and len(owners) < MOST_FRAMES:
+            owners.append(climb.who)
+            addresses.append(climb.registers[:, RETURN_ADDRESS].copy())
+            exact.append(climb.exact)
+            self._step(climb, dumps, spaces, whole)
+        self.samples += count
+        self.cut += int(count - np.count_nonzero(whole))
+        owner = np.concatenate(owners)
+        order = np.argsort(owner, kind="stable")
+        return Climbed(owner[order], np.concatenate(addresses)[order], np.concatenate(exact)[order], whole)
+
+    def _step(self, climb: _Climb, dumps: StackDumps, spaces: "_Spaces", whole: npt.NDArray[np.bool_]) -> None:
+        """Takes every climbing sample to its caller; those that have none, or cannot find it, stop."""
+        address = climb.registers[:, RETURN_ADDRESS] - (~climb.exact).astype(np.uint64)
+        row = self._rules.find(*spaces.place(climb.space, address))
+        table = self._rules
+        kind = table.kind[row]
+        cfa = (
+            np.take_along_axis(climb.registers, table.cfa_register[row][:, None], axis=1)[:, 0] + table.cfa_offset[row]
+        )
+        after = climb.registers.copy()
+        fine = kind == RowKind.OFFSETS
+        offsets = table.saved[row]
+        values, there = _read(dumps, climb.who, cfa[:, None] + offsets.view(np.uint64))
+        is_saved = (offsets != KEPT) & fine[:, None]
+        after[:, SAVED] = np.where(is_saved, np.where(there, values, 0), after[:, SAVED])
+        after[fine, RSP] = cfa[fine]
+        fine &= there[:, -1] & (cfa > climb.registers[:, RSP])
+        for at in np.flatnonzero(kind == RowKind.OTHER).tolist():
+            fine[at] = self._carry_out(int(row[at]), at, climb, dumps, after)
+        self._follow_frame_pointers(kind == RowKind.UNKNOWN, climb, dumps, after, fine)
+        ended = (kind == RowKind.LAST) | (fine & (after[:, RETURN_ADDRESS] == 0))
+        whole[climb.who[ended]] = True
+        climb.registers = after
+        climb.exact = table.is_signal[row]
+        climb.keep(fine & ~ended)
+
+    def _carry_out(self, row: int, at: int, climb: _Climb, dumps: StackDumps, after: Words) -> bool:
+        """One frame by rules of any kind."""
+        start, length = int(dumps.starts[climb.who[at]]), int(dumps.lengths[climb.who[at]])
+        base = int(dumps.registers[climb.who[at], RSP])
+
+        def read(address: int) -> int | None:
+            index, rest = divmod(address - base, 8)
+            return int(dumps.words[start + index]) if 0 <= index < length and not rest else None
+
+        found = caller_of(self._rules.row(row), climb.registers[at].tolist(), read)
+        if found is None:
+            return False
+        after[at] = np.array(found, dtype=np.uint64)
+        return True
+
+    @staticmethod
+    def _follow_frame_pointers(
+        chosen: npt.NDArray[np.bool_], climb: _Climb, dumps: StackDumps, after: Words, fine: npt.NDArray[np.bool_]
+    ) -> None:
+        """Frames without rules: the frame pointer leads to the caller's, and the return address is above it."""
+        at = np.flatnonzero(chosen)
+        if not at.size:
+            return
+        pointer, stack = climb.registers[at, RBP], climb.registers[at, RSP]
+        pair, there = _read(dumps, climb.who[at], pointer[:, None] + np.array([0, 8], dtype=np.uint64))
+        fine[at] = there.all(axis=1) & (pointer >= stack) & (pair[:, 0] - stack <= np.uint64(_FURTHEST_FRAME))
+        after[at, RBP], after[at, RETURN_ADDRESS] = pair[:, 0], pair[:, 1]
+        after[at, RSP] = pointer + np.uint64(16)
+
+
+def _kernel_parts(columns: SampleColumns, cut: Indices) -> tuple[Indices, Words]:
+    """Owner and word of all chains; of samples in ``cut`` only what stands before the user part, if there is one."""
+    owner = np.repeat(np.arange(columns.pid.size), columns.chain_length)
+    words = columns.words[ranges(columns.chain_start, columns.chain_length)]
+    seen = np.cumsum(words == np.uint64(CONTEXT_USER))
+    first = np.cumsum(columns.chain_length) - columns.chain_length
+    before = np.append(0, seen)[first]
+    is_cut = np.zeros(columns.pid.size, dtype=np.bool_)
+    is_cut[cut] = True
+    kept = ~is_cut[owner] | (seen == before[owner])
+    return owner[kept], words[kept]
+
+
+class _Spaces:
+    """The mappings of all samples' processes at their times, searched at once."""
+
+    def __init__(self, history: ProcessHistory, pid: npt.NDArray[np.int32], time: Words) -> None:
+        epochs = history.map_epochs(pid, time)
+        pairs, number = np.unique(np.stack((pid.astype(np.int64), epochs)), axis=1, return_inverse=True)
+        self.number: Indices = number.reshape(-1)
+        found = [history.space(one, epoch) for one, epoch in pairs.T.tolist()]
+        key = [np.uint64(index << _ADDRESS_BITS) for index in range(len(found))]
+        low = np.uint64(1 << _ADDRESS_BITS)
+        inside = [starts < low for starts, _, _ in found]
+        self._starts: Words = np.concatenate([f[0][i] | k for f, i, k in zip(found, inside, key, strict=True)])
+        ends = [np.minimum(f[1][i], low) + k for f, i, k in zip(found, inside, key, strict=True)]
+        self._ends: Words = np.concatenate(ends)
+        self._rows = np.concatenate([f[2][i] for f, i in zip(found, inside, strict=True)])
+
+    def place(self, space: Indices, address: Words) -> tuple[npt.NDArray[np.int32], Words]:
+        """The mapping of each address, -1 for none, and the addresses again."""
+        if not self._rows.size:
+            return np.full(address.size, -1, dtype=np.int32), address
+        key = (space.astype(np.uint64) << np.uint64(_ADDRESS_BITS)) | address
+        slot = np.searchsorted(self._starts, key, side="right") - 1
+        is_low = address >> np.uint64(_ADDRESS_BITS) == 0
+        inside = (slot >= 0) & is_low & (key < self._ends[slot])
+        return np.where(inside, self._rows[slot], -1).astype(np.int32), address
+
+
+def _read(dumps: StackDumps, who: Indices, address: Words) -> tuple[Words, npt.NDArray[np.bool_]]:
+    """Words of each sample's stack at a row of addresses, and whether they are there."""
+    distance = address - dumps.registers[who, RSP][:, None]
+    index = (distance // _WORD).view(np.int64)
+    there = (distance % _WORD == 0) & (index >= 0) & (index < dumps.lengths[who][:, None])
+    at = np.where(there, dumps.starts[who][:, None] + index, 0)
+    return dumps.words[at], there

@@ -1,0 +1,179 @@
+"""Stacks of `perf record --call-graph dwarf`: against perf's own unwinding, and against what the program must have."""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from perf_recordings import compile_program, record, why_not_live
+
+from hakprof.elf import read_elf
+from hakprof.layers import attribute, load_rules
+from hakprof.parse.perf_data import PerfProfile, read_perf_data
+from hakprof.parse.perf_data.frames import FrameRow, Kind, Rule, caller_of, evaluate
+from hakprof.symbols import Symbolizer
+from hakprof.symbols.callframes import ObjectFrames
+from hakprof.symbols.objects import FoundObject
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))]
+
+# No frame pointer anywhere; a frame of a size that only the run knows, one on a realigned stack, and a signal between.
+PROGRAM = r"""
+#include <alloca.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#define FUNCTION __attribute__((noinline, noclone))
+static volatile unsigned sink;
+FUNCTION int leaf(int n) { for (int i = 0; i < 20000000; i++) sink = sink * 3 + n; return n; }
+FUNCTION int middle(int n) { return leaf(n) + sink; }
+FUNCTION int aligned(int n) {
+    __attribute__((aligned(64))) volatile char room[256];
+    memset((char *)room, n, sizeof room);
+    return middle(n) + room[n & 255];
+}
+FUNCTION int grows(int n) {
+    volatile char *p = alloca(16 * n + 16);
+    p[n] = 1;
+    return aligned(n) + p[n];
+}
+static void on_signal(int number) { sink += grows(number); }
+FUNCTION int interrupted(void) { raise(SIGUSR1); return sink + 1; }
+int main(int argc, char **argv) {
+    signal(SIGUSR1, on_signal);
+    if (argc < 2 && fork() == 0) execl(argv[0], "again", "child", (char *)0);
+    int result = interrupted() & 1;
+    wait(0);
+    return result;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unwind")
+    source, binary = folder / "signals.c", folder / "signals"
+    source.write_text(PROGRAM)
+    options = ["-O2", "-g", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-Wl,--build-id"]
+    subprocess.run(["gcc", *options, str(source), "-o", str(binary)], check=True)
+    return binary
+
+
+@pytest.fixture(scope="module")
+def signals(program: Path) -> Path:
+    return record(program.parent, "-F", "1999", "--call-graph", "dwarf,8192", command=(str(program),))
+
+
+def stacks_by_name(profile: PerfProfile, symbolizer: Symbolizer) -> Counter[tuple[str, ...]]:
+    stacks = attribute(profile, symbolizer, load_rules(["kernel"])).stacks
+    return Counter({tuple(frames): count for frames, count in stacks.select("frames", "count").iter_rows()})
+
+
+def test_every_frame_of_the_program_is_found_in_a_child_too(signals: Path) -> None:
+    symbolizer = Symbolizer()
+    profile = read_perf_data(signals, frames=symbolizer.call_frames)
+    expected = ("main", "interrupted", "on_signal", "grows", "aligned", "middle", "leaf")
+    whole = missed = 0
+    for frames, count in stacks_by_name(profile, symbolizer).items():
+        if "leaf" in frames:
+            own = tuple(name for name in frames if name in expected)
+            reaches = frames[0] in {"_start", "[signals]"} and own == expected
+            whole, missed = whole + count * reaches, missed + count * (not reaches)
+    assert whole > 20
+    assert missed == 0
+    assert set(profile.samples["comm"]) >= {"signals", "again"}
+
+
+def test_without_call_frame_information_the_leaf_is_right_and_the_rest_is_marked(signals: Path) -> None:
+    profile = read_perf_data(signals)
+    assert "lack their last callers" in profile.warnings[0]
+    assert profile.stacks.partial.any()
+    counts = Counter[str]()
+    for frames, count in stacks_by_name(profile, Symbolizer()).items():
+        counts[frames[-1]] += count
+    assert counts["leaf"] > 0.9 * counts.total()
+
+
+# libunwind in perf 6.1 goes wrong in a child that executed another program: the program is compared without its child.
+def test_chains_equal_those_of_perf(tmp_path: Path) -> None:
+    program = compile_program(tmp_path)
+    recording = record(tmp_path, "-F", "2999", "--call-graph", "dwarf,16384", command=(str(program), "without a child"))
+    profile = read_perf_data(recording, frames=Symbolizer().call_frames)
+    mine, theirs = own_chains(profile), perf_chains(recording)
+    assert mine.total() == theirs.total() > 100
+    equal = (mine & theirs).total()
+    assert equal >= 0.99 * theirs.total(), (mine - theirs, theirs - mine)
+
+
+def own_chains(profile: PerfProfile) -> Counter[tuple[int, ...]]:
+    """Chains as perf prints them: offsets in the file, those of callers one byte back."""
+    shift = [offset - start for offset, start in profile.mappings.select("file_offset", "start").iter_rows()]
+    stacks, chains = profile.stacks, Counter[tuple[int, ...]]()
+    for stack, count in profile.samples.select("stack_id", "count").iter_rows():
+        part = slice(int(stacks.offsets[stack - 1]), int(stacks.offsets[stack]))
+        columns = (c[part].tolist() for c in (stacks.address, stacks.kernel, stacks.exact, stacks.mapping))
+        chains[
+            tuple(
+                address if kernel else address - (not exact) + (shift[mapping] if mapping >= 0 else 0)
+                for address, kernel, exact, mapping in zip(*columns, strict=True)
+            )
+        ] += count
+    return chains
+
+
+def perf_chains(recording: Path) -> Counter[tuple[int, ...]]:
+    command = ["perf", "script", "--no-inline", "-F", "ip", "-i", str(recording)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    chains = Counter[tuple[int, ...]]()
+    for block in filter(str.strip, printed.split("\n\n")):
+        words = [int(word, 16) for word in block.split()]
+        # Where the stack bytes end perf goes on with the address 0, less one.
+        chains[tuple(words[:-1] if words[-1] == 2**64 - 1 else words)] += 1
+    return chains
+
+
+def test_expressions() -> None:
+    registers = list(range(1000, 1017))
+    memory = {1007: 77}
+    # CFA of a stub that pushes: rsp + 8 + ((rip & 15) >= 11) << 3
+    stub = bytes([0x77, 8, 0x80, 0, 0x3F, 0x1A, 0x3B, 0x2A, 0x33, 0x24, 0x22])
+    assert evaluate(stub, registers, memory.get, []) == 1007 + 8
+    assert evaluate(bytes([0x77, 0, 0x06]), registers, memory.get, []) == 77
+    saved_where = Rule(Kind.SAVED_WHERE, expression=bytes([0x77, 0]))
+    row = FrameRow(0, 1, 7, 8, None, {16: saved_where, 6: Rule(Kind.IS_OFFSET, -16)}, is_signal=True)
+    after = caller_of(row, registers, memory.get)
+    assert after is not None
+    assert (after[7], after[16], after[6]) == (1015, 77, 999)
+    for damaged in (
+        b"",
+        bytes([0x06]),
+        bytes([0x2F, 0xFD, 0xFF]),
+        bytes([0xE0]),
+        bytes([0x31, 0x12, 0x2F, 0xFC, 0xFF]),
+    ):
+        lost = FrameRow(0, 1, 7, 0, damaged, {}, is_signal=False)
+        assert caller_of(lost, registers, memory.get) is None
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_call_frame_information_gives_rows_or_none(program: Path, tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(program.read_bytes())
+    elf = read_elf(program)
+    sections = [elf.section(name) for name in (".eh_frame", ".eh_frame_hdr")]
+    for section in data.draw(st.lists(st.sampled_from(sections), min_size=1, max_size=8)):
+        assert section is not None
+        at = data.draw(st.integers(section.offset, section.offset + section.size - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(content)
+    copy = read_elf(damaged)
+    frames = ObjectFrames(FoundObject(copy, copy))
+    text = elf.section(".text")
+    assert text is not None
+    for offset in range(text.offset, text.offset + text.size, 7):
+        row = frames.row(offset)
+        assert row is None or row.start < row.end

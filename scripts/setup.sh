@@ -8,7 +8,13 @@ venv=${1:?usage: scripts/setup.sh VENV-FOLDER}
 python=${PYTHON:-python3}
 
 needed=(linux-perf strace gcc libc6-dev binutils make valgrind libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4)
+# Real programs that the allocator's tests run. redis-tools holds redis-server as well, without the service that starts it.
+needed+=(g++ git perl sqlite3 xz-utils redis-tools)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || needed+=(python3-venv)
+# The test modules belong to the system's Python, whichever that is.
+if [ -x /usr/bin/python3 ]; then
+    needed+=("libpython$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite")
+fi
 
 installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
 

@@ -11,13 +11,13 @@ were caused by the layer of the user part of the chain, found as above; by none 
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from hakprof.layers.frames import Indices, Sites, resolve_sites
+from hakprof.layers.frames import Indices, Sites, grouped, resolve_sites
 from hakprof.layers.rules import UNATTRIBUTED, RuleSet
 from hakprof.parse.perf_data import PerfProfile
 from hakprof.symbols import Symbolizer
@@ -41,30 +41,6 @@ _SAMPLE_KEY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Attribution:
-    """A profile by layers. Every frame is sorted; counts are Int64 and sum to the profile's, event by event.
-
-    samples: event, pid, tid, comm, dso, symbol (outermost), function (innermost), kernel, self_layer, caused_layer
-      (null where the chain has no user frame; equal to self_layer for user samples), count, period
-    stacks: event, frames (list, root to leaf, inlined functions expanded), layer (of the leaf), count
-    lines: event, layer, function, file, line (null where unknown), count: of the leaf only
-    places: event, layer, symbol, function, path, build_id, kernel, place (offset in the file; the address itself for
-      kernel code), count: of the leaf only
-    unattributed_symbols: event, dso, symbol, count, largest first
-    ``unmatched_rules``: layers that no rule found in this profile, of catalogues that found something.
-    """
-
-    samples: pl.DataFrame
-    stacks: pl.DataFrame
-    lines: pl.DataFrame
-    places: pl.DataFrame
-    unattributed_symbols: pl.DataFrame
-    unmatched_rules: tuple[str, ...]
-    titles: dict[str, str]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Chains:
     """Distinct (stack, leaf) pairs of the samples as ranges of sites, leaf first, none empty."""
 
@@ -72,41 +48,69 @@ class _Chains:
     site: Indices
     kernel: npt.NDArray[np.bool_]
 
+    @property
+    def leaves(self) -> Indices:
+        """The site of each chain's leaf."""
+        return self.site[self.offsets[:-1]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What the tables are made of: for each row of the profile's samples what is known of it, and its chain."""
+
+    rows: pl.DataFrame
+    chains: _Chains
+    sites: Sites
+    mappings: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A profile by layers. Every frame is sorted; counts are Int64 and sum to the profile's, event by event.
+
+    samples: event, pid, tid, comm, dso, symbol (outermost), function (innermost), kernel, self_layer, caused_layer
+      (null where the chain has no user frame; equal to self_layer for user samples), count, period
+    unattributed_symbols: event, dso, symbol, count, largest first
+    ``unmatched_rules``: layers that no rule found in this profile, of catalogues that found something.
+    """
+
+    samples: pl.DataFrame
+    unattributed_symbols: pl.DataFrame
+    unmatched_rules: tuple[str, ...]
+    titles: dict[str, str]
+    warnings: tuple[str, ...]
+    _basis: _Basis
+
+    # Made when asked for: not every report shows them, and call chains by name are as large as all the rest.
+
+    @cached_property
+    def stacks(self) -> pl.DataFrame:
+        """event, frames (list, root to leaf, inlined functions expanded), layer (of the leaf), count"""
+        return _stacks(self._basis)
+
+    @cached_property
+    def lines(self) -> pl.DataFrame:
+        """event, layer, function, file, line (null where unknown), count: of the leaf only"""
+        return _lines(self._basis)
+
+    @cached_property
+    def places(self) -> pl.DataFrame:
+        """event, layer, symbol, function, path, build_id, kernel, place, count: of the leaf only.
+
+        ``place`` is the offset in the file, and the address itself for kernel code.
+        """
+        return _places(self._basis)
+
 
 def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> Attribution:
     """Names the addresses of a profile and gives each sample its layer."""
-    keys = profile.samples.select(_CHAIN_KEY).unique().sort(_CHAIN_KEY)
+    keys, chain = _distinct(profile.samples)
     chains, sites = _chains(profile, symbolizer, rules, keys)
-    own, caused = _layers_of(chains, sites)
-    names = np.array([*rules.layers, UNATTRIBUTED], dtype=object)
-    leaf = chains.site[chains.offsets[:-1]].tolist()
-    described = keys.with_columns(
-        pl.Series("dso", [sites.dso_name(s) for s in leaf], dtype=pl.String),
-        pl.Series("symbol", [sites.symbol(s) for s in leaf], dtype=pl.String),
-        pl.Series("function", [sites.function(s) for s in leaf], dtype=pl.String),
-        pl.Series("kernel", chains.kernel[chains.offsets[:-1]], dtype=pl.Boolean),
-        pl.Series("self_layer", names[own].tolist(), dtype=pl.String),
-        pl.Series("caused_layer", [names[c] if c > -2 else None for c in caused.tolist()], dtype=pl.String),
-        pl.Series("chain", np.arange(keys.height), dtype=pl.Int64),
-    )
-    event_names = pl.DataFrame(
-        {"event": [e.index for e in profile.events], "event_name": [e.name for e in profile.events]},
-        schema={"event": pl.UInt16, "event_name": pl.String},
-    )
-    rows = (
-        profile.samples.join(described, on=_CHAIN_KEY, how="left", maintain_order="left")
-        .join(event_names, on="event", how="left", maintain_order="left")
-        .with_columns(
-            pl.col("event_name").alias("event"), pl.col("count", "period").clip(upper_bound=_MOST).cast(pl.Int64)
-        )
-    )
+    rows = _described(profile, rules, chains, sites, chain)
     matched = np.unique(np.concatenate((sites.entry, sites.named, sites.object)))
     samples = _sum(rows.with_columns(pl.col("pid", "tid").cast(pl.Int64)), _SAMPLE_KEY, ("count", "period"))
     return Attribution(
         samples=samples,
-        stacks=_stacks(rows, chains, sites),
-        lines=_lines(rows, leaf, sites),
-        places=_places(rows, profile.mappings),
         unattributed_symbols=_sum(
             samples.filter(pl.col("self_layer") == UNATTRIBUTED), ("event", "dso", "symbol"), ("count",)
         ).sort(["count", "event", "dso", "symbol"], descending=[True, False, False, False]),
@@ -115,7 +119,41 @@ def attribute(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet) -> A
         ),
         titles=dict(rules.titles),
         warnings=(*symbolizer.warnings, *_stripped(profile, symbolizer)),
+        _basis=_Basis(rows, chains, sites, profile.mappings),
     )
+
+
+def _distinct(samples: pl.DataFrame) -> tuple[pl.DataFrame, Indices]:
+    """The distinct (stack, leaf) pairs of the samples, ascending, and for each sample which it is."""
+    groups, heads = grouped([samples[name].to_numpy() for name in _CHAIN_KEY])
+    return samples[heads].select(_CHAIN_KEY), groups
+
+
+def _described(profile: PerfProfile, rules: RuleSet, chains: _Chains, sites: Sites, chain: Indices) -> pl.DataFrame:
+    """The samples of the profile with names, layers and chain."""
+    own, caused = _layers_of(chains, sites)
+    layers = pl.Series([*rules.layers, UNATTRIBUTED], dtype=pl.String)
+    leaf = chains.leaves[chain]
+    events = pl.Series([event.name for event in profile.events], dtype=pl.String)
+    return profile.samples.select(
+        events.gather(profile.samples["event"]).alias("event"),
+        *("pid", "tid", "comm", "ip", "mapping"),
+        sites.dso_names.gather(leaf).alias("dso"),
+        sites.symbols.gather(leaf).alias("symbol"),
+        sites.functions.gather(leaf).alias("function"),
+        pl.Series("kernel", chains.kernel[chains.offsets[:-1]][chain], dtype=pl.Boolean),
+        _named(layers, own[chain]).alias("self_layer"),
+        _named(layers, caused[chain]).alias("caused_layer"),
+        pl.col("count", "period").clip(upper_bound=_MOST).cast(pl.Int64),
+        pl.Series("chain", chain, dtype=pl.Int64),
+    )
+
+
+def _named(layers: pl.Series, number: Indices) -> pl.Series:
+    """Names of layers by number: the last, *unattributed*, for -1, null for -2."""
+    last = len(layers) - 1
+    names = layers.gather(np.where(number < 0, last, number))
+    return names.set(pl.Series(number == -2), None)
 
 
 def _stripped(profile: PerfProfile, symbolizer: Symbolizer) -> list[str]:
@@ -224,44 +262,41 @@ def _first(condition: npt.NDArray[np.bool_], starts: Indices, ends: Indices) -> 
     return found
 
 
-def _stacks(rows: pl.DataFrame, chains: _Chains, sites: Sites) -> pl.DataFrame:
+def _stacks(basis: _Basis) -> pl.DataFrame:
     """One row for each event and distinct list of names."""
-    labels: dict[int, tuple[str, ...]] = {}
-    offsets, site = chains.offsets.tolist(), chains.site.tolist()
-    lists = []
-    for begin, end in pairwise(offsets):
-        names: list[str] = []
-        for each in reversed(site[begin:end]):
-            if each not in labels:
-                labels[each] = sites.labels(each)
-            names.extend(labels[each])
-        lists.append("\n".join(name.replace("\n", " ") for name in names))
-    text = pl.DataFrame({"chain": range(len(lists)), "frames": lists}, schema={"chain": pl.Int64, "frames": pl.String})
-    by_chain = _sum(rows, ("event", "chain", "self_layer"), ("count",)).join(text, on="chain", how="left")
-    grouped = _sum(by_chain.rename({"self_layer": "layer"}), ("event", "frames", "layer"), ("count",))
-    return grouped.with_columns(pl.col("frames").str.split("\n"))
-
-
-def _lines(rows: pl.DataFrame, leaf: list[int], sites: Sites) -> pl.DataFrame:
-    innermost = [sites.frames[s][0] if sites.frames[s] else None for s in leaf]
-    places = pl.DataFrame(
-        {
-            "chain": range(len(leaf)),
-            "file": [f.file if f else None for f in innermost],
-            "line": [f.line if f else None for f in innermost],
-        },
-        schema={"chain": pl.Int64, "file": pl.String, "line": pl.Int64},
+    chains = basis.chains
+    lengths = np.diff(chains.offsets)
+    # Leaf first to root first: each chain backwards.
+    position = np.repeat(chains.offsets[:-1] + chains.offsets[1:] - 1, lengths) - np.arange(chains.site.size)
+    labels = pl.Series(
+        ["\n".join(name.replace("\n", " ") for name in names) for names in basis.sites.labels()], dtype=pl.String
     )
-    placed = rows.join(places, on="chain", how="left").rename({"self_layer": "layer"})
-    return _sum(placed, ("event", "layer", "function", "file", "line"), ("count",))
+    text = (
+        pl.DataFrame({"chain": np.repeat(np.arange(lengths.size), lengths)})
+        .with_columns(labels.gather(chains.site[position]).alias("frames"))
+        .group_by("chain")
+        .agg(pl.col("frames").str.join("\n"))
+    )
+    by_chain = _sum(basis.rows, ("event", "chain", "self_layer"), ("count",)).join(text, on="chain", how="left")
+    by_names = _sum(by_chain.rename({"self_layer": "layer"}), ("event", "frames", "layer"), ("count",))
+    return by_names.with_columns(pl.col("frames").str.split("\n"))
 
 
-def _places(rows: pl.DataFrame, mappings: pl.DataFrame) -> pl.DataFrame:
+def _lines(basis: _Basis) -> pl.DataFrame:
+    leaf = basis.chains.leaves[basis.rows["chain"].to_numpy()]
+    innermost = [frames[0] if frames else None for frames in basis.sites.frames]
+    files = pl.Series([frame.file if frame else None for frame in innermost], dtype=pl.String)
+    lines = pl.Series([frame.line if frame else None for frame in innermost], dtype=pl.Int64)
+    placed = basis.rows.with_columns(files.gather(leaf).alias("file"), lines.gather(leaf).alias("line"))
+    return _sum(placed.rename({"self_layer": "layer"}), ("event", "layer", "function", "file", "line"), ("count",))
+
+
+def _places(basis: _Basis) -> pl.DataFrame:
     """Where in which file the sampled instructions are."""
-    shift = mappings.select(
+    shift = basis.mappings.select(
         pl.int_range(pl.len(), dtype=pl.Int32).alias("mapping"), "path", "build_id", "start", "file_offset"
     )
-    placed = rows.rename({"self_layer": "layer"}).join(shift, on="mapping", how="left", maintain_order="left")
+    placed = basis.rows.rename({"self_layer": "layer"}).join(shift, on="mapping", how="left", maintain_order="left")
     is_offset = ~pl.col("kernel") & pl.col("start").is_not_null()
     offset = pl.col("ip") - pl.col("start") + pl.col("file_offset")
     placed = placed.with_columns(pl.when(is_offset).then(offset).otherwise("ip").alias("place"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from hakprof.layers.rules import Code, RuleSet, plain_name
 from hakprof.parse.perf_data import PerfProfile, short_name
@@ -18,38 +19,25 @@ Indices = npt.NDArray[np.int64]
 class Sites:
     """Distinct code addresses. Layer arrays hold indices into the rules' layers, -1 for none.
 
-    ``frames`` are innermost first; ``dso`` numbers objects, so that runs in one object can be told.
+    ``frames`` are innermost first; ``dso`` numbers objects, so that runs in one object can be told. Of each site:
+    ``dso_names`` has the object as perf shows it, ``symbols`` the outermost function, ``functions`` the innermost.
     """
 
     frames: Sequence[tuple[Frame, ...]]
     dso: npt.NDArray[np.int32]
-    dso_names: tuple[str, ...]
+    dso_names: pl.Series
+    symbols: pl.Series
+    functions: pl.Series
     entry: npt.NDArray[np.int32]
     named: npt.NDArray[np.int32]
     object: npt.NDArray[np.int32]
 
-    def dso_name(self, site: int) -> str:
-        """The object of a site, as perf shows it."""
-        return self.dso_names[int(self.dso[site])]
-
-    def symbol(self, site: int) -> str:
-        """The outermost function: what perf shows."""
-        frames = self.frames[site]
-        return (frames[-1].function if frames else None) or UNKNOWN
-
-    def function(self, site: int) -> str:
-        """The innermost inlined function."""
-        frames = self.frames[site]
-        name = frames[0].function if frames else None
-        return plain_name(name) if name else UNKNOWN
-
-    def labels(self, site: int) -> tuple[str, ...]:
-        """What a flame graph shows for the site, outermost first; the object where no function is known."""
-        frames = self.frames[site]
-        if not frames:
-            name = self.dso_name(site)
-            return (name if name.startswith("[") else f"[{name}]",)
-        return tuple(plain_name(f.function) if f.function else UNKNOWN for f in reversed(frames))
+    def labels(self) -> list[tuple[str, ...]]:
+        """What a flame graph shows for each site, outermost first; the object where no function is known."""
+        return [
+            tuple(_label(f.function) for f in reversed(frames)) or (name if name.startswith("[") else f"[{name}]",)
+            for frames, name in zip(self.frames, self.dso_names.to_list(), strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +64,27 @@ def resolve_sites(
     objects = _objects(profile)
     number = np.where(mapping >= 0, objects.of_mapping[mapping], -1).astype(np.int32)
     place = np.where(kernel | (mapping < 0), address, address + objects.shift[mapping])
-    order = np.lexsort((place, kernel, number))
-    differs = np.ones(order.size, dtype=np.bool_)
-    for at, column in enumerate((place, kernel, number)):
-        changed = column[order][1:] != column[order][:-1]
-        differs[1:] = changed if at == 0 else differs[1:] | changed
-    site = np.empty(order.size, dtype=np.int64)
-    site[order] = np.cumsum(differs) - 1
-    heads = order[differs]
+    site, heads = grouped([number, kernel, place])
     frames = _name(objects, symbolizer, number[heads], place[heads], kernel[heads])
     return _match(objects, rules, number[heads], kernel[heads], frames), site
+
+
+def grouped(columns: Sequence[npt.NDArray[np.generic]]) -> tuple[Indices, Indices]:
+    """Numbers the distinct rows of some columns, ascending: the number of each row, and a row for each number."""
+    order = _order(columns)
+    differs = np.ones(order.size, dtype=np.bool_)
+    if order.size:
+        differs[1:] = False
+        for column in columns:
+            ordered = column[order]
+            differs[1:] |= ordered[1:] != ordered[:-1]
+    group = np.empty(order.size, dtype=np.int64)
+    group[order] = np.cumsum(differs) - 1
+    return group, order[differs]
+
+
+def _order(columns: Sequence[npt.NDArray[np.generic]]) -> Indices:
+    return np.lexsort(tuple(reversed(columns)))
 
 
 def _objects(profile: PerfProfile) -> _Objects:
@@ -144,5 +143,19 @@ def _match(
             entry[site] = match.entry if entry[site] < 0 else entry[site]
             named[site] = match.named if named[site] < 0 else named[site]
             whole[site] = match.object if whole[site] < 0 else whole[site]
-    names = (*(short_name(path) for path in objects.paths), UNKNOWN)
-    return Sites(frames, number, names, entry, named, whole)
+    names = pl.Series([*(short_name(path) for path in objects.paths), UNKNOWN], dtype=pl.String)
+    functions = (plain_name(chain[0].function) if chain and chain[0].function else UNKNOWN for chain in frames)
+    return Sites(
+        frames=frames,
+        dso=number,
+        dso_names=names.gather(np.where(number < 0, len(names) - 1, number)),
+        symbols=pl.Series([(chain[-1].function if chain else None) or UNKNOWN for chain in frames], dtype=pl.String),
+        functions=pl.Series(list(functions), dtype=pl.String),
+        entry=entry,
+        named=named,
+        object=whole,
+    )
+
+
+def _label(function: str | None) -> str:
+    return plain_name(function) if function else UNKNOWN

@@ -8,12 +8,14 @@
 #include "shared_pool.h"
 #include "superslab.h"
 
-/* A batch is about a page of blocks; a heap looks through its bins each time it has grown by a quarter. */
+/* A batch is about a page of blocks; a heap looks through its bins each time it has grown by a quarter, and looks at the
+ * clock each so many refills. */
 #define HAK_BATCH_BYTES 4096u
 #define HAK_BATCH_MOST 64u
 #define HAK_SMALLMID_LEAST 8u
 #define HAK_KEEP_BYTES 16384u
 #define HAK_GROWTH_LEAST ((size_t)1 << 20)
+#define HAK_REFILLS_PER_LOOK 64u
 
 static bool hak_is_c23(unsigned cls) { return hak_config.c23_simple && hak_class_is_c23(cls); }
 
@@ -144,8 +146,21 @@ static hak_block_t *hak_c23_take(hak_heap_t *heap, unsigned cls, uint32_t *count
     return hak_partial_take(heap, cls, count);
 }
 
+/* Besides when it grows: after as many refills as asked for, else once in the time of decay. What a class no longer asks for,
+ * and what other threads sent of it, would stay for good otherwise. */
+static bool hak_drain_is_due(hak_heap_t *heap) {
+    heap->refills++;
+    if (hak_config.drain_interval != 0) return heap->refills % hak_config.drain_interval == 0;
+    if (heap->refills % HAK_REFILLS_PER_LOOK != 0) return false;
+    const uint64_t now_ns = hak_os_coarse_ns();
+    const bool first = heap->drained_ns == 0;
+    if (!first && now_ns - heap->drained_ns < (uint64_t)hak_config.decay_ms * 1000000u) return false;
+    heap->drained_ns = now_ns;
+    return !first;
+}
+
 void *ss_refill_fc_fill(hak_heap_t *heap, unsigned cls) {
-    if (hak_config.drain_interval != 0 && ++heap->refills % hak_config.drain_interval == 0) hak_heap_drain(heap, true);
+    if (hak_drain_is_due(heap)) hak_heap_drain(heap, true);
     uint32_t count = 0;
     hak_block_t *block = hak_c23_take(heap, cls, &count);
     if (block == NULL) block = hak_pending_take(heap, cls, &count);

@@ -16,12 +16,11 @@ def report_layers(selection: Selection, narrowing: Narrowing, *, functions: int)
     """
     return LayerReport(
         selection.name,
-        tuple(_listing(one, load(selection, one), narrowing, functions) for one in selection.recordings),
+        tuple(_listing(one, _load(selection, one), narrowing, functions) for one in selection.recordings),
     )
 
 
-def load(selection: Selection, recording: Recording) -> LayerProfile:
-    """One recording of a selection by the selection's layers. ParseError when it cannot be read."""
+def _load(selection: Selection, recording: Recording) -> LayerProfile:
     return load_recording(
         recording.path,
         catalogues=selection.catalogues,

@@ -112,7 +112,8 @@ void hak_config_init(void) {
     }
     hak_config.dual_headers = hak_config.classify == HAK_CLASSIFY_DUAL;
     hak_config.header_layout = hak_config.classify == HAK_CLASSIFY_HEADER || hak_config.dual_headers;
-    hak_config.slow_entry = hak_config.classify != HAK_CLASSIFY || hak_config.mincore != HAK_MINCORE_NONE;
+    hak_config.slow_entry = hak_config.classify != HAK_CLASSIFY || hak_config.mincore != HAK_MINCORE_NONE ||
+                            hak_config.check_free;
 #if HAK_INSTRUMENTED
     hak_config.slow_entry |= hak_config.size_hist || hak_config.free_route_trace;
 #endif

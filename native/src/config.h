@@ -12,6 +12,7 @@
     NUMBER(refill_count, "HAKMEM_TINY_REFILL_COUNT_HOT", 0, 0, 1024)  \
     NUMBER(drain_interval, "HAKMEM_TINY_SLL_DRAIN_INTERVAL", 0, 0, 1000000000) \
     NUMBER(force_libc, "HAKMEM_FORCE_LIBC_ALLOC", 0, 0, 1)            \
+    NUMBER(check_free, "HAKMEM_CHECK_FREE", 0, 0, 1)                  \
     NUMBER(signal_handler, "HAKMEM_SIGNAL_HANDLER", 1, 0, 1)          \
     NUMBER(flat_map, "HAKMEM_FLAT_MAP", 1, 0, 1)                      \
     NUMBER(retain_mb, "HAKMEM_RETAIN_MB", 16, 0, 65536)               \

@@ -8,10 +8,16 @@
 #include "fallback.h"
 #include "init.h"
 #include "large.h"
+#include "large_cache.h"
 #include "mid.h"
 #include "refill.h"
 #include "remote.h"
 #include "report.h"
+#include "shared_pool.h"
+#include "superslab.h"
+
+/* Blocks of a list that are compared with one that is freed (HAKMEM_CHECK_FREE). */
+#define HAK_CHECK_NEWEST 64u
 
 static void *hak_out_of_memory(void) {
     hak_stat_call(alloc_failed);
@@ -26,6 +32,13 @@ static hak_heap_t *hak_heap_of_caller(hak_heap_t *heap) {
     return hak_config.force_libc ? NULL : hak_heap_enter();
 }
 
+/* The system gives no more: what is kept for reuse may be in the way. False when nothing was. */
+static bool hak_relieve(hak_heap_t *heap) {
+    hak_heap_drain(heap, false);
+    const bool large = hak_large_cache_trim();
+    return shared_pool_trim() || large;
+}
+
 static void *hak_alloc_fallback(size_t alignment, size_t size) {
     void *ptr = hak_fallback_alloc(alignment, size);
     return ptr != NULL ? ptr : hak_out_of_memory();
@@ -36,15 +49,18 @@ static void *hak_class_alloc(hak_heap_t *heap, unsigned cls) {
     void *block = hak_bin_pop(&heap->cache[cls]);
     if (block != NULL) return block;
     block = ss_refill_fc_fill(heap, cls);
+    if (HAK_UNLIKELY(block == NULL) && hak_relieve(heap)) block = ss_refill_fc_fill(heap, cls);
     if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(16, hak_class_bytes(cls));
     if (hak_class_bytes(cls) <= HAK_TINY_MAX) hak_stat_global(alloc_refill, 1);
     else hak_stat_global(alloc_mid_refill, 1);
     return block;
 }
 
-static void *hak_alloc_large(size_t alignment, size_t size, bool *zero) {
+static void *hak_alloc_large(hak_heap_t *heap, size_t alignment, size_t size, bool *zero) {
     if (HAK_UNLIKELY(size > PTRDIFF_MAX - alignment - HAK_SUPERSLAB_BYTES)) return hak_out_of_memory();
+    hak_heap_drain_idle(heap);
     void *ptr = hak_large_alloc(alignment, size, zero);
+    if (HAK_UNLIKELY(ptr == NULL) && hak_relieve(heap)) ptr = hak_large_alloc(alignment, size, zero);
     if (HAK_UNLIKELY(ptr == NULL)) {
         *zero = false;
         return hak_alloc_fallback(alignment, size);
@@ -70,7 +86,8 @@ void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
     if (HAK_UNLIKELY(hak_config.dual_headers && size == HAK_TINY_MAX)) return hak_alloc_fallback(16, size);
     size += hak_config.header_layout;
     bool zero;
-    return size <= HAK_MID_MAX ? hak_class_alloc(heap, hak_class_of(size)) : hak_alloc_large(16, size, &zero);
+    if (size <= HAK_MID_MAX) return hak_class_alloc(heap, hak_class_of(size));
+    return hak_alloc_large(heap, 16, size, &zero);
 }
 
 /* A block of the caller's own heap that the fast path did not take: another way to classify, or no side map. */
@@ -83,23 +100,43 @@ static void hak_free_own(hak_heap_t *heap, void *ptr, unsigned cls, hak_route_t 
     hak_stat_bin(heap, cls, put_in, 1);
 }
 
+static bool hak_bin_has(const hak_bin_t *bin, const void *ptr) {
+    const hak_block_t *block = bin->head;
+    for (unsigned i = 0; i < HAK_CHECK_NEWEST && block != NULL; i++, block = block->next)
+        if (block == ptr) return true;
+    return false;
+}
+
+/* What is wrong with a free of a tiny or mid block, or NULL: it must be the start of a block, and none of those that the
+ * thread freed last. */
+static const char *hak_free_fault(const hak_heap_t *heap, const void *ptr, hak_code_t code) {
+    const hak_slab_t *slab = hak_slab_of(ptr);
+    const unsigned cls = hak_code_class(code);
+    const size_t offset = (size_t)((const char *)ptr - slab->first);
+    if (offset % slab->block_bytes != 0 || offset / slab->block_bytes >= slab->capacity) return "free inside of a block:";
+    const bool own = hak_code_owner(code) == heap->id;
+    const bool free = own ? hak_bin_has(&heap->cache[cls], ptr) : hak_remote_holds(heap, ptr, cls);
+    return free ? "double free of" : NULL;
+}
+
 /* A thread that only frees gets a heap too, to collect its blocks in batches. */
 static hak_heap_t *hak_heap_of_freer(void) {
     hak_heap_t *heap = hak_heap_enter();
     return heap != NULL ? heap : &hak_empty_heap;
 }
 
+/* Not a block of a heap: a large one, libc's, or nobody's. */
 static void hak_free_unowned(void *ptr, hak_code_t code, hak_route_t route) {
-    if (code == HAK_CODE_SPAN || code == HAK_CODE_LARGE) {
-        if (route == HAK_ROUTE_ALLOC_HEADER) hak_stat_free(alloc_header, ptr);
+    const bool headed = route == HAK_ROUTE_ALLOC_HEADER;
+    if ((code == HAK_CODE_SPAN || code == HAK_CODE_LARGE) && hak_large_free(ptr, code)) {
+        if (headed) hak_stat_free(alloc_header, ptr);
         else hak_stat_free(large, ptr);
-        hak_large_free(ptr, code);
         return;
     }
-    const bool libc = code == HAK_CODE_FOREIGN && (!hak_config.dual_headers || route == HAK_ROUTE_ALLOC_HEADER);
-    if (libc && hak_fallback_free(ptr)) return;
+    if (code == HAK_CODE_FOREIGN && (headed || !hak_config.dual_headers) && hak_fallback_free(ptr)) return;
     hak_stat_free(foreign, ptr);
-    hak_report(code == HAK_CODE_RELEASED ? "double free of" : "free of a pointer that was not allocated here:", ptr);
+    if (code == HAK_CODE_FOREIGN) hak_report("free of a pointer that was not allocated here:", ptr);
+    else hak_report(code == HAK_CODE_RELEASED ? "double free of" : "free inside of a block:", ptr);
 }
 
 void hak_free_beyond_front(hak_heap_t *heap, void *ptr) {
@@ -120,7 +157,12 @@ void hak_free_slow(hak_heap_t *heap, void *ptr) {
     const int saved = errno;
     hak_route_t route;
     const hak_code_t code = classify_ptr(ptr, &route);
-    if (hak_code_owner(code) == 0) {
+    const char *fault = NULL;
+    if (HAK_UNLIKELY(hak_config.check_free) && hak_code_owner(code) != 0) fault = hak_free_fault(heap, ptr, code);
+    if (HAK_UNLIKELY(fault != NULL)) {
+        hak_stat_free(foreign, ptr);
+        hak_report(fault, ptr);
+    } else if (hak_code_owner(code) == 0) {
         hak_free_unowned(ptr, code, route);
     } else if (hak_code_owner(code) == heap->id) {
         hak_free_own(heap, ptr, hak_code_class(code), route);
@@ -136,9 +178,10 @@ void *hak_alloc_zeroed(size_t size) {
     bool zero = false;
     void *ptr;
     if (HAK_UNLIKELY(hak_config.force_libc)) return hak_fallback_zeroed(size);
-    if (size >= HAK_MID_MAX && size <= PTRDIFF_MAX && hak_heap_of_caller(hak_tls_heap) != NULL) {
+    hak_heap_t *heap = size >= HAK_MID_MAX && size <= PTRDIFF_MAX ? hak_heap_of_caller(hak_tls_heap) : NULL;
+    if (heap != NULL) {
         hak_stat_size(size);
-        ptr = hak_alloc_large(16, size + hak_config.header_layout, &zero);
+        ptr = hak_alloc_large(heap, 16, size + hak_config.header_layout, &zero);
     } else {
         ptr = hak_alloc(size);
     }
@@ -160,7 +203,7 @@ void *hak_alloc_aligned(size_t alignment, size_t size) {
     const size_t need = size + hak_config.header_layout;
     if (alignment <= HAK_MID_MAX && need <= HAK_MID_MAX && (!hak_config.header_layout || hak_config.dual_headers))
         return hak_class_alloc(heap, hak_class_of_aligned(alignment, need));
-    return hak_alloc_large(alignment, size, &zero);
+    return hak_alloc_large(heap, alignment, size, &zero);
 }
 
 size_t hak_usable_size(void *ptr) {

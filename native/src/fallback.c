@@ -71,15 +71,21 @@ bool hak_fallback_free(void *ptr) {
     return true;
 }
 
-size_t hak_fallback_usable(void *ptr) {
-    static size_t (*usable)(void *);
-    if (hak_config.dual_headers && !hak_config.force_libc) {
-        const bool ours = hak_fallback_in_use() && hak_alloc_header_method(ptr) == HAK_METHOD_LIBC;
-        return ours ? hak_alloc_header_of(ptr)->size : 0;
+/* libc has no private name for it. */
+static size_t hak_fallback_ask(void *ptr) {
+    static size_t (*known)(void *);
+    size_t (*usable)(void *) = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (usable == NULL) {
+        usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+        __atomic_store_n(&known, usable, __ATOMIC_RELAXED);
     }
-    /* libc has no private name for it. */
-    if (usable == NULL) usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     return usable != NULL ? usable(ptr) : 0;
+}
+
+size_t hak_fallback_usable(void *ptr) {
+    if (hak_config.force_libc || !hak_config.dual_headers) return hak_fallback_ask(ptr);
+    const bool headed = hak_fallback_in_use() && hak_alloc_header_method(ptr) == HAK_METHOD_LIBC;
+    return headed ? hak_alloc_header_of(ptr)->size : 0;
 }
 
 int hak_fallback_trim(size_t pad) {

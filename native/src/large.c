@@ -58,16 +58,28 @@ void *hak_large_alloc(size_t alignment, size_t size, bool *zero) {
     return hak_mapping_alloc(alignment, size, zero);
 }
 
-void hak_large_free(void *ptr, hak_code_t code) {
+/* What stands before the pointer must make sense: a pointer into a block reads the program's own data there. */
+static bool hak_mapping_starts_at(const void *ptr) {
+    if ((uintptr_t)ptr % sizeof(hak_large_t) != 0) return false;
+    const uintptr_t base = (uintptr_t)hak_large_of(ptr)->base;
+    const size_t offset = (uintptr_t)ptr - base;
+    return base % HAK_SLOT_BYTES == 0 && offset >= sizeof(hak_large_t) && hak_is_power_of_two(offset);
+}
+
+bool hak_large_free(void *ptr, hak_code_t code) {
     if (code == HAK_CODE_SPAN) {
-        shared_pool_release_span(hak_slab_of(ptr));
+        hak_slab_t *slab = hak_slab_of(ptr);
+        if (ptr != hak_slab_start(slab) + hak_span_offset()) return false;
+        shared_pool_release_span(slab);
         hak_large_cache_expire();
-        return;
+        return true;
     }
+    if (!hak_mapping_starts_at(ptr)) return false;
     char *slot = (char *)((uintptr_t)ptr & ~(HAK_SLOT_BYTES - 1));
     hak_map_set(slot, 1, HAK_CODE_FOREIGN);
     hak_registry_remove(slot, HAK_REGISTRY_LARGE);
     hak_large_cache_put(hak_large_of(ptr)->base, hak_large_of(ptr)->bytes);
+    return true;
 }
 
 size_t hak_large_usable(const void *ptr, hak_code_t code) {

@@ -8,8 +8,8 @@
 
 /* NULL without memory. `*zero`: the memory is known to be zero. */
 void *hak_large_alloc(size_t alignment, size_t size, bool *zero);
-/* `code` is HAK_CODE_SPAN or HAK_CODE_LARGE. */
-void hak_large_free(void *ptr, hak_code_t code);
+/* `code` is HAK_CODE_SPAN or HAK_CODE_LARGE. False, and nothing freed: no block starts there. */
+bool hak_large_free(void *ptr, hak_code_t code);
 size_t hak_large_usable(const void *ptr, hak_code_t code);
 /* Grows or shrinks without copying; NULL when that is impossible (the block is unchanged then). */
 void *hak_large_resize(void *ptr, hak_code_t code, size_t size);

@@ -12,6 +12,9 @@ void *ss_refill_fc_fill(hak_heap_t *heap, unsigned cls);
 void tls_sll_drain(hak_heap_t *heap, unsigned cls, size_t keep);
 /* Drains every bin and takes in what others sent back. With `keep_share` each bin keeps its usual share. */
 void hak_heap_drain(hak_heap_t *heap, bool keep_share);
+/* Drains a heap that was not drained for the decay time: what the program needs no more lies in its bins. For paths that are
+ * slow anyway. */
+void hak_heap_drain_idle(hak_heap_t *heap);
 /* Whole chains that others freed, sorted by class. False if there were none. */
 bool hak_inbox_receive(hak_heap_t *heap);
 

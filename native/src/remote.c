@@ -38,6 +38,14 @@ hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls) {
     return list;
 }
 
+bool hak_remote_holds(const hak_heap_t *heap, const void *ptr, unsigned cls) {
+    const hak_outbox_t *box = &heap->outboxes[cls];
+    if (box->count == 0) return false;
+    for (unsigned i = 0; i < box->carried; i++)
+        if (box->head->carried[i] == ptr) return true;
+    return box->head == ptr;
+}
+
 void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
     hak_block_t *block = ptr;
     const unsigned cls = hak_code_class(code);

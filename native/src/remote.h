@@ -70,6 +70,8 @@ static inline bool hak_remote_push(hak_heap_t *heap, void *ptr, hak_code_t code)
 
 /* The blocks of a chain as a plain list. */
 hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls);
+/* Is the block among those that the caller freed last and has not sent? */
+bool hak_remote_holds(const hak_heap_t *heap, const void *ptr, unsigned cls);
 /* `heap` is the caller's own, or one without id: then the block is sent at once. */
 void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code);
 void hak_remote_flush_all(hak_heap_t *heap);

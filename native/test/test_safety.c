@@ -171,6 +171,34 @@ static void test_many_threads_in_turn(void) {
     CHECK(resident_kb() < before + 4096);
 }
 
+/* ---- before constructors */
+
+#if TEST_INTERPOSE
+static void *early[5];
+
+/* Runs before every constructor, hakmem's too. */
+static void allocate_early(void) {
+    early[0] = malloc(100);
+    early[1] = calloc(1000, 3);
+    early[2] = realloc(malloc(40), 70000);
+    early[3] = aligned_alloc(4096, 4096);
+    early[4] = malloc(3u << 20);
+    free(malloc(2000));
+    free(NULL);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_constructors)(void) = allocate_early;
+
+static void test_blocks_from_before_constructors(void) {
+    static const size_t sizes[] = {100, 3000, 70000, 4096, 3u << 20};
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(early[i] != NULL && (uintptr_t)early[i] % 16 == 0 && malloc_usable_size(early[i]) >= sizes[i]);
+        memset(early[i], 1, sizes[i]);
+        free(early[i]);
+    }
+}
+#endif
+
 /* ---- libraries */
 
 static void test_libraries_come_and_go(void) {
@@ -264,6 +292,9 @@ int main(int argc, char **argv) {
         soak(atof(argv[2]));
         return 0;
     }
+#if TEST_INTERPOSE
+    test_blocks_from_before_constructors();
+#endif
     test_destructors_that_allocate();
     test_many_threads_in_turn();
     test_libraries_come_and_go();

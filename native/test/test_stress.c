@@ -1,5 +1,5 @@
-/* Random work in several threads: every block knows its size and a pattern that is checked when it is freed, reallocated or
- * passed on; blocks travel between threads through a shared table; threads end and are replaced.
+/* Random work in several threads, with a trim now and then: every block knows its size and a pattern that is checked when it
+ * is freed, reallocated or passed on; blocks travel between threads through a shared table; threads end and are replaced.
  *
  *     test_stress [THREADS [STEPS [SEED]]]            the seed is printed */
 #include <pthread.h>
@@ -65,7 +65,7 @@ static block_t *make(worker_t *worker) {
     const uint32_t kind = draw(worker) % 16;
     block_t *block = NULL;
     if (kind == 0) {
-        const size_t alignment = (size_t)16 << draw(worker) % 9;
+        const size_t alignment = (size_t)16 << draw(worker) % (draw(worker) % 8 == 0 ? 15 : 9);
         CHECK(T(posix_memalign)((void **)&block, alignment, size) == 0);
         CHECK((uintptr_t)block % alignment == 0);
     } else if (kind == 1) {
@@ -101,6 +101,7 @@ static block_t *resize(worker_t *worker, block_t *block) {
 static void step(worker_t *worker, block_t **own) {
     block_t **slot = &own[draw(worker) % OWN_SLOTS];
     const uint32_t kind = draw(worker) % 10;
+    if (draw(worker) % 4096 == 0) T(malloc_trim)(0);
     if (kind < 3) {
         *slot = __atomic_exchange_n(&shared[draw(worker) % SHARED_SLOTS], *slot, __ATOMIC_ACQ_REL);
         if (*slot != NULL) check(*slot);

@@ -1,4 +1,4 @@
-"""Who takes part: hakmem in two ways, the allocators that are installed, and the ceilings."""
+"""Who takes part: hakmem in two ways, the allocators that are installed, and the two ceilings."""
 
 import os
 import subprocess
@@ -38,8 +38,7 @@ PEERS = (
     Peer("tcmalloc", ("libtcmalloc_minimal.so.4",), "libtcmalloc-minimal4"),
 )
 PEER_NAMES = ("system", *(peer.name for peer in PEERS))
-HAKMEM, LINKED, INSTRUMENTED = "hakmem", "linked in", "instrumented"
-NULL, NULL_LINKED, EMPTY = "null", "null linked in", "empty"
+HAKMEM, LINKED, INSTRUMENTED, NULL, EMPTY = "hakmem", "linked in", "instrumented", "null", "empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,7 @@ def contenders(build: Path, instrumented: Path | None) -> list[Contender]:
         found.append(Contender(INSTRUMENTED, preload=instrumented / "lib" / "libhakmem.so"))
     found.append(Contender("system"))
     found += [Contender(peer.name, preload=library) for peer in PEERS if (library := peer.library()) is not None]
-    found.append(Contender(NULL, preload=build / "lib" / "libnull.so"))
-    return [*found, Contender(NULL_LINKED, mode="null"), Contender(EMPTY, mode="empty")]
+    return [*found, Contender(NULL, mode="null"), Contender(EMPTY, mode="empty")]
 
 
 def absent_peers() -> list[Peer]:

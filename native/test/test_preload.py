@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Programs on a preloaded hakmem: C++, misuse that is reported and not followed, memory that goes back.
+
+python3 test/test_preload.py INSTRUMENTED-BUILD-FOLDER RELEASE-BUILD-FOLDER NATIVE-FOLDER SCRATCH-FOLDER"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from running import LIBRARY, run, run_python
+
+RELEASE, ROOT, SCRATCH = (Path(argument).resolve() for argument in sys.argv[2:5])
+SETTINGS: tuple[dict[str, str], ...] = (
+    {},
+    {"HAKMEM_CLASSIFY": "header"},
+    {"HAKMEM_CLASSIFY": "dual"},
+    {"HAKMEM_FLAT_MAP": "0"},
+    {"HAKMEM_CHECK_FREE": "1"},
+)
+
+
+def reports(errors: str) -> list[str]:
+    """What hakmem said, without addresses."""
+    return [re.sub(r" 0x[0-9a-f]+$", "", line) for line in errors.splitlines() if line.startswith("[hakmem]")]
+
+
+class Cplusplus(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("g++"), "g++ is not installed")
+    def test_new_and_delete(self) -> None:
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        program = SCRATCH / "new_delete"
+        source = str(ROOT / "test/new_delete.cpp")
+        subprocess.run(["g++", "-std=c++17", "-O1", "-fno-builtin", "-pthread", "-o", str(program), source], check=True)
+        for library in (RELEASE / "lib/libhakmem.so", LIBRARY):
+            for settings in SETTINGS:
+                environment = {**os.environ, "LD_PRELOAD": str(library), **settings}
+                done = subprocess.run([str(program)], env=environment, capture_output=True, text=True, check=False)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), settings)
+                self.assertEqual(done.stdout.splitlines()[-1], "libhakmem.so")
+
+
+class Misuse(unittest.TestCase):
+    """Two blocks of the size that was misused must be two blocks afterwards."""
+
+    after = "libc.malloc_trim(0); print(len({libc.malloc(100) for _ in range(500)}))\n"
+
+    def assert_reported(self, code: str, *expected: str, **settings: str) -> None:
+        output, _, errors = run_python(code + self.after, **settings)
+        self.assertEqual(reports(errors), [f"[hakmem] {text}" for text in expected])
+        self.assertEqual(output, "500\n")
+
+    def test_foreign_and_large_frees_are_reported_at_once(self) -> None:
+        nowhere = "libc.free(0x10), libc.free(1 << 46)\n"
+        mapped = (
+            "import mmap\n"
+            "text = mmap.mmap(-1, 1 << 20)\n"
+            "libc.free(ctypes.addressof(ctypes.c_char.from_buffer(text)) + 640)\n"
+        )
+        large = "block = libc.malloc(3 << 20); libc.free(block), libc.free(block)\n"
+        span = "block = libc.malloc(200000); libc.free(block), libc.free(block)\n"
+        inside = "libc.free(libc.malloc(3 << 20) + 640), libc.free(libc.malloc(200000) + 66000)\n"
+        unknown, within = "free of a pointer that was not allocated here:", "free inside of a block:"
+        ways = ("map", "header", "registry")
+        for settings in ({}, {"HAKMEM_FLAT_MAP": "0"}, *({"HAKMEM_CLASSIFY": way} for way in ways)):
+            # A mapping of its own is memory that nobody has; a slot keeps its memory and its name.
+            expected = (unknown, unknown, unknown, unknown, "double free of", within, within)
+            self.assert_reported(nowhere + mapped + large + span + inside, *expected, **settings)
+        self.assert_reported(nowhere, unknown, unknown, HAKMEM_CLASSIFY="dual", HAKMEM_MINCORE="always")
+
+    def test_a_double_free_is_found_when_its_list_is_drained(self) -> None:
+        code = "block = libc.malloc(100); libc.free(block), libc.free(block)\n"
+        self.assert_reported(code, "double free found in a free list near")
+
+    def test_checked_frees_are_reported_at_once(self) -> None:
+        settings = {"HAKMEM_CHECK_FREE": "1"}
+        twice = "block = libc.malloc(100); libc.free(block), libc.free(block)\n"
+        later = "blocks = [libc.malloc(100) for _ in range(9)]\nfor block in blocks: libc.free(block)\nlibc.free(blocks[3])\n"
+        inside = "libc.free(libc.malloc(100) + 16)\n"
+        thread = (
+            "import threading\n"
+            "block = libc.malloc(5000)\n"
+            "other = threading.Thread(target=lambda: (libc.free(block), libc.free(block), libc.free(block + 64)))\n"
+            "other.start(), other.join()\n"
+        )
+        double, within = "double free of", "free inside of a block:"
+        self.assert_reported(twice, double, **settings)
+        self.assert_reported(later, double, **settings)
+        self.assert_reported(inside, within, **settings)
+        self.assert_reported(thread, double, within, **settings)
+        for workload in (("random_mixed", "--ops", "30000"), ("producer_consumer", "--ops", "20000")):
+            told, counted, errors = run(workload, **settings)
+            self.assertEqual((errors, counted["free_routes"]["foreign"]), ("", 0))
+            self.assertEqual(counted["calls"]["malloc"], told["total_malloc_calls"])
+
+
+class MemoryGoesBack(unittest.TestCase):
+    def test_of_a_program_that_goes_on_with_little(self) -> None:
+        """32 MB of small blocks are freed into bins; what follows only now and then needs a slow path."""
+        code = (
+            "import time\n"
+            "def resident(): return int(open('/proc/self/statm').read().split()[1]) * 4\n"
+            "blocks = [libc.malloc(500) for _ in range(64000)]\n"
+            "for block in blocks: ctypes.memset(block, 1, 500)\n"
+            "full = resident()\n"
+            "for block in blocks: libc.free(block)\n"
+            "for _ in range(12): time.sleep(0.02); libc.free(libc.malloc(100000))\n"
+            "print(full - resident())"
+        )
+        quick, _, _ = run_python(code, HAKMEM_DECAY_MS="30")
+        never, _, _ = run_python(code, HAKMEM_DECAY_MS="3600000")
+        self.assertGreater(int(quick), 26000)
+        self.assertLess(int(never), 4000)
+
+    def test_what_is_kept_is_given_up_before_memory_runs_out(self) -> None:
+        """Under `ulimit -v` 100 MB of one size are freed and kept; then 100 MB of another are wanted."""
+        code = (
+            "import resource\n"
+            "used = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (used + (160 << 20),) * 2)\n"
+            "for size in (2 << 20, 600, 200000, 5000, 2 << 20):\n"
+            "    blocks = [libc.malloc(size) for _ in range((100 << 20) // size)]\n"
+            "    print(None in blocks)\n"
+            "    for block in blocks: libc.free(block)\n"
+        )
+        for settings in ({}, {"HAKMEM_POOL_STAGE1_LOCKFREE": "1"}, {"HAKMEM_FLAT_MAP": "0"}):
+            output, counted, errors = run_python(code, HAKMEM_RETAIN_MB="1000", HAKMEM_DECAY_MS="3600000", **settings)
+            self.assertEqual((output, errors), ("False\n" * 5, ""))
+            self.assertEqual(counted["fallback"]["libc_alloc"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -16,11 +16,12 @@ def report_layers(selection: Selection, narrowing: Narrowing, *, functions: int)
     """
     return LayerReport(
         selection.name,
-        tuple(_listing(one, _load(selection, one), narrowing, functions) for one in selection.recordings),
+        tuple(_listing(one, load(selection, one), narrowing, functions) for one in selection.recordings),
     )
 
 
-def _load(selection: Selection, recording: Recording) -> LayerProfile:
+def load(selection: Selection, recording: Recording) -> LayerProfile:
+    """One recording of a selection by the selection's layers. ParseError when it cannot be read."""
     return load_recording(
         recording.path,
         catalogues=selection.catalogues,

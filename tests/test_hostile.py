@@ -5,18 +5,24 @@ HakprofError.
 """
 
 import gzip
+import struct
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hakprof.errors import HakprofError, ParseError
 from hakprof.parse.bench import parse_bench
 from hakprof.parse.counters import parse_counters
+from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.parse.perf_stat import parse_perf_stat
 from hakprof.symbols.demangle import Demangler, demangle
 from hakprof.symbols.kallsyms import read_kallsyms
@@ -25,12 +31,17 @@ _ROOT = Path(__file__).parent
 _ONCE_BROKE = sorted(path for path in (_ROOT / "hostile").glob("*/*") if path.is_file())
 
 
-def _target(name: str) -> Callable[[bytes], None]:
-    """The check of a fuzz target."""
+def _target_module(name: str) -> Any:
+    """A module of the fuzzer."""
     folder = str(_ROOT.parent / "fuzz")
     if folder not in sys.path:
         sys.path.append(folder)
-    return import_module(name).check
+    return import_module(name)
+
+
+def _target(name: str) -> Callable[[bytes], None]:
+    """The check of a fuzz target."""
+    return _target_module(name).check
 
 
 @pytest.mark.parametrize("path", _ONCE_BROKE, ids=lambda path: f"{path.parent.name}-{path.name}")
@@ -91,3 +102,74 @@ def test_many_names_that_stand_for_much_end_the_reading_of_such_names() -> None:
     taken = sum(demangler.signature(doubled(8)) is not None for _ in range(100))
     assert 0 < taken < 100
     assert demangler.signature("_ZN2ns3Box4growEi") == "ns::Box::grow(int)"
+
+
+def recording(records: list[bytes], *, events: int = 1, ids: int = 1) -> Any:
+    """A small file whose samples have an id, an address, a thread, a time, a period and a call chain."""
+    made = _target_module("recordings")
+    attr = struct.pack("<IIQQQQQ", 1, 112, 0, 1, 1 << 16 | 1 | 2 | 4 | 1 << 5 | 1 << 8, 0, 1 << 18).ljust(112, b"\0")
+    return made.Recording([(attr, list(range(event * ids, (event + 1) * ids))) for event in range(events)], records)
+
+
+def sample(ip: int, *, time: int = 1, tid: int = 7, identity: int = 0) -> bytes:
+    words = struct.pack("<7Q", identity, ip, tid << 32 | tid, time, 1000, 1, ip)
+    return _target_module("recordings").record(9, 2, words)
+
+
+def mapping(start: int, *, time: int, pid: int = 7) -> bytes:
+    content = struct.pack("<iiQQQ", pid, pid, start, 4096, 0) + b"/a\0\0\0\0\0\0" + struct.pack("<QQQ", 7, time, 0)
+    return _target_module("recordings").record(1, 2, content)
+
+
+def read(content: bytes, folder: Path) -> PerfProfile:
+    file = folder / "perf.data"
+    file.write_bytes(content)
+    return read_perf_data(file)
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    """Bytes that Python and numpy held at most while it ran."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_made_up_recording_is_read(tmp_path: Path) -> None:
+    whole = recording([mapping(0x1000, time=0), sample(0x1008), sample(0x1010)])
+    profile = read(_target_module("recordings").assemble(whole), tmp_path)
+    assert profile.sample_count == 2
+    assert profile.samples["mapping"].to_list() == [0, 0]
+    assert not profile.warnings
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), again=st.integers(0, 2**32), events=st.integers(1, 3))
+def test_changed_recordings_are_refused_or_agree_with_themselves(seed: int, again: int, events: int) -> None:
+    records = [mapping(0x1000 * n, time=n) for n in range(1, 5)]
+    records += [sample(0x1008 * n, time=n, identity=n % events) for n in range(1, 9)]
+    content = _target_module("recordings").assemble(recording(records, events=events))
+    mutated = _target_module("mutate").mutated
+    changed = mutated(content, seed) or content
+    with suppress(HakprofError):
+        _target("twins")(mutated(changed, again) or changed)
+
+
+def test_events_that_share_their_ids_are_not_each_given_all_of_them(tmp_path: Path) -> None:
+    content = bytearray(_target_module("recordings").assemble(recording([sample(1)] * 100, events=2000, ids=4)))
+    attrs_at = struct.unpack_from("<Q", content, 24)[0]
+    for event in range(2000):
+        struct.pack_into("<QQ", content, attrs_at + 128 * event + 112, 0, len(content))
+    peak = peak_of(lambda: read(bytes(content), tmp_path))
+    assert peak < 40 * len(content)
+
+
+def test_a_compressed_record_that_inflates_without_end_is_damage(tmp_path: Path) -> None:
+    made = _target_module("recordings")
+    bomb = made.zstd(sample(1) * 1_500_000, level=19)
+    assert len(bomb) < 60_000
+    profile = read(made.assemble(recording([sample(1), made.record(81, 0, bomb), sample(2)])), tmp_path)
+    assert profile.truncated
+    assert any("inflate" in warning for warning in profile.warnings)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from hakprof import __version__
-from hakprof.cli import collect, diff, doctor, export, layers, pack, project, report, runs
+from hakprof.cli import annotate, collect, diff, doctor, export, layers, pack, project, report, runs
 from hakprof.cli.output import say
 from hakprof.errors import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK, HakprofError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command(name="collect")(collect.collect)
 app.command(name="report")(report.report)
 app.command(name="layers")(layers.layers)
+app.command(name="annotate")(annotate.annotate)
 app.command(name="diff")(diff.diff)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="runs")(runs.runs)

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hakprof.analysis.annotation import Annotation
 from hakprof.report.doctor import DoctorReport
 from hakprof.report.layer_report import LayerReport
 from hakprof.report.model import DiffReport, Report
 
 
-def to_json(report: Report | DiffReport | DoctorReport | LayerReport) -> str:
+def to_json(report: Report | DiffReport | DoctorReport | LayerReport | Annotation) -> str:
     """The whole report. What is not a number (NaN, infinity) becomes null: JSON has no word for it."""
     return json.dumps(_plain(report), ensure_ascii=False, indent=2, allow_nan=False)
 

@@ -7,8 +7,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hakprof import units
 from hakprof.analysis import wording
+from hakprof.analysis.annotation import Annotation
 from hakprof.analysis.statistics import Estimate, Share
 from hakprof.report import markdown
+from hakprof.report.assembly import assembly, place
 from hakprof.report.doctor import DoctorReport
 from hakprof.report.layer_report import LayerReport
 from hakprof.report.model import DiffReport, Report
@@ -48,6 +50,11 @@ def render_layers_markdown(report: LayerReport) -> str:
     return _tidy(_environment().get_template("layer_report.md.j2").render(report=report))
 
 
+def render_annotation_markdown(annotation: Annotation) -> str:
+    """A layer's hottest lines and instructions as one Markdown document."""
+    return _tidy(_environment().get_template("annotation.md.j2").render(note=annotation))
+
+
 @cache
 def _environment() -> Environment:
     # Markdown has its own escaping (filters md and code); HTML's would corrupt it.
@@ -65,6 +72,8 @@ def _environment() -> Environment:
         "moment": moment,
         "code": markdown.code,
         "block": markdown.block,
+        "assembly": assembly,
+        "place": place,
         "mark": lambda word: _MARKS.get(str(word), str(word)),
         "count": units.count,
         "si": units.si,

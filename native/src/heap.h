@@ -51,8 +51,8 @@ struct hak_heap_s {
     uint64_t outbox_mask[(HAK_CLASSES + 63) / 64];
     size_t owned_bytes;
     size_t grown_bytes;
-    uint64_t drained_ns;
     size_t refills;
+    uint64_t drained_ns; /* when the clock last asked for a drain, or was first looked at */
     hak_heap_t *next_parked;
     uint32_t state;
     hak_bin_t shadow[HAK_CLASSES];

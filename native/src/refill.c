@@ -8,12 +8,14 @@
 #include "shared_pool.h"
 #include "superslab.h"
 
-/* A batch is about a page of blocks; a heap looks through its bins each time it has grown by a quarter. */
+/* A batch is about a page of blocks; a heap looks through its bins each time it has grown by a quarter, and looks at the
+ * clock each so many refills. */
 #define HAK_BATCH_BYTES 4096u
 #define HAK_BATCH_MOST 64u
 #define HAK_SMALLMID_LEAST 8u
 #define HAK_KEEP_BYTES 16384u
 #define HAK_GROWTH_LEAST ((size_t)1 << 20)
+#define HAK_REFILLS_PER_LOOK 64u
 
 static bool hak_is_c23(unsigned cls) { return hak_config.c23_simple && hak_class_is_c23(cls); }
 
@@ -117,7 +119,6 @@ static hak_block_t *hak_pending_take(hak_heap_t *heap, unsigned cls, uint32_t *c
 static hak_slab_t *hak_slab_acquire(hak_heap_t *heap, unsigned cls) {
     const size_t growth = heap->owned_bytes / 4;
     if (heap->grown_bytes >= (growth > HAK_GROWTH_LEAST ? growth : HAK_GROWTH_LEAST)) hak_heap_drain(heap, true);
-    else hak_heap_drain_idle(heap);
     if (heap->classes[cls].partial != NULL) return heap->classes[cls].partial;
     hak_remote_flush_all(heap);
     hak_slab_t *slab = shared_pool_acquire_slab(heap, cls);
@@ -145,8 +146,24 @@ static hak_block_t *hak_c23_take(hak_heap_t *heap, unsigned cls, uint32_t *count
     return hak_partial_take(heap, cls, count);
 }
 
+/* Once in the time of decay. What a class no longer asks for, and what other threads sent of it, would stay for good otherwise. */
+static bool hak_decay_is_over(hak_heap_t *heap) {
+    const uint64_t now_ns = hak_os_coarse_ns();
+    const bool first = heap->drained_ns == 0;
+    if (!first && now_ns - heap->drained_ns < (uint64_t)hak_config.decay_ms * 1000000u) return false;
+    heap->drained_ns = now_ns;
+    return !first;
+}
+
+/* Besides when it grows: after as many refills as asked for, else when the decay is over. */
+static bool hak_drain_is_due(hak_heap_t *heap) {
+    heap->refills++;
+    if (hak_config.drain_interval != 0) return heap->refills % hak_config.drain_interval == 0;
+    return heap->refills % HAK_REFILLS_PER_LOOK == 0 && hak_decay_is_over(heap);
+}
+
 void *ss_refill_fc_fill(hak_heap_t *heap, unsigned cls) {
-    if (hak_config.drain_interval != 0 && ++heap->refills % hak_config.drain_interval == 0) hak_heap_drain(heap, true);
+    if (hak_drain_is_due(heap)) hak_heap_drain(heap, true);
     uint32_t count = 0;
     hak_block_t *block = hak_c23_take(heap, cls, &count);
     if (block == NULL) block = hak_pending_take(heap, cls, &count);
@@ -236,11 +253,8 @@ void hak_heap_drain(hak_heap_t *heap, bool keep_share) {
         if (!keep_share) hak_drop_idle_slabs(heap, cls);
     }
     heap->grown_bytes = 0;
-    heap->drained_ns = hak_os_coarse_ns();
 }
 
 void hak_heap_drain_idle(hak_heap_t *heap) {
-    const uint64_t now_ns = hak_os_coarse_ns();
-    if (heap->drained_ns == 0) heap->drained_ns = now_ns;
-    if (now_ns - heap->drained_ns > (uint64_t)hak_config.decay_ms * 1000000u) hak_heap_drain(heap, true);
+    if (hak_decay_is_over(heap)) hak_heap_drain(heap, true);
 }

@@ -171,6 +171,20 @@ class Mechanisms(unittest.TestCase):
         self.assertGreater(drains["10"], 2 * drains["100"])
         self.assertGreater(drains["100"], 2 * drains["0"])
 
+    def test_what_a_class_no_longer_asks_for_goes_back_after_the_decay(self) -> None:
+        """10 MB of one class are freed; the refills of another that follow are too few to make the heap grow by much."""
+        code = (
+            "import time\n"
+            "blocks = [libc.malloc(1000) for _ in range(10000)]\n"
+            "for block in blocks: libc.free(block)\n"
+            "time.sleep(0.05)\n"
+            "for _ in range(256): libc.malloc(4000)"
+        )
+        released = {
+            decay: run_python(code, HAKMEM_DECAY_MS=decay)[1]["slabs"]["released"] for decay in ("10", "3600000")
+        }
+        self.assertGreater(released["10"], released["3600000"] + 120)
+
     def test_stages_can_be_switched_off(self) -> None:
         _, counted, _ = run(EMPTYING, HAKMEM_POOL_STAGE1="0", **DRAINS)
         self.assertEqual(counted["stages"]["stage1"], 0)

@@ -146,7 +146,7 @@ class Keeping(unittest.TestCase):
         done = self.program(*arguments, "--only", "short cold run")
         self.assertEqual(done.returncode, 0, done.stderr)
         (rounds,) = keeping.read(self.kept).rounds.values()
-        for name in ("hakmem", "linked in", "system", "null", "empty"):
+        for name in ("hakmem", "linked in", "system", "null", "null linked in", "empty"):
             self.assertIsInstance(rounds[name][0], Run, name)
         self.assertRegex(done.stdout, r"\| short cold run \|.*\| 1\.00 (met|\*\*missed\*\*) \|")
         self.assertIn("sources ", done.stdout)

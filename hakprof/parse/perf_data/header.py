@@ -1,5 +1,6 @@
 """The file header of perf.data: where the records are, the events, and what perf noted about the machine."""
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from hakprof.parse.perf_data.names import event_name
 
 _RECORD_AGAIN = "record again with `perf record -o perf.data …` on a little-endian machine"
 _MAX_TABLE_BYTES = 64 << 20
+_MAX_EVENTS = 1 << 16  # the tables number them in 16 bits
 _BUILD_ID_BYTES = 20
 
 
@@ -110,7 +112,7 @@ def read_header(stream: BinaryIO, path: Path) -> Header:
     attr_size, attrs_at, attrs_size, data_at, data_size = struct.unpack_from("<5Q", start, 16)
     features = int.from_bytes(start[72:104], "little")
     attrs = _read_attrs(stream, path, attr_size, attrs_at, attrs_size)
-    file_size = path.stat().st_size
+    file_size = _size(stream)
     if not fmt.FILE_HEADER_SIZE <= data_at <= file_size:
         raise ParseError(f"{path}: the header places the records at {data_at}, outside the file", remedy=_RECORD_AGAIN)
     if data_size == 0:
@@ -137,13 +139,18 @@ def _check_magic(start: bytes, path: Path) -> None:
 
 
 def _read_attrs(stream: BinaryIO, path: Path, attr_size: int, start: int, size: int) -> tuple[fmt.EventAttr, ...]:
-    if attr_size < fmt.ATTR_MINIMUM_SIZE + 16 or size > _MAX_TABLE_BYTES or size < attr_size:
+    if attr_size < fmt.ATTR_MINIMUM_SIZE + 16 or not attr_size <= size <= min(
+        _MAX_TABLE_BYTES, _MAX_EVENTS * attr_size
+    ):
         raise ParseError(f"{path}: the header's event table is broken", remedy=_RECORD_AGAIN)
     table = _at(stream, start, size)
     attrs = []
+    room = _size(stream)
     for position in range(0, len(table) - attr_size + 1, attr_size):
         ids_at, ids_size = struct.unpack_from("<2Q", table, position + attr_size - 16)
-        raw_ids = _at(stream, ids_at, min(ids_size, _MAX_TABLE_BYTES))
+        # Each event has ids of its own: all together are no longer than the file.
+        raw_ids = _at(stream, ids_at, ids_size) if ids_size <= room else b""
+        room -= len(raw_ids)
         ids = tuple(i for (i,) in struct.iter_unpack("<Q", raw_ids[: len(raw_ids) // 8 * 8]))
         attrs.append(fmt.parse_attr(table[position : position + attr_size], ids))
     if not attrs:
@@ -172,11 +179,16 @@ def _read_features(stream: BinaryIO, features: int, table_at: int, file_size: in
 
 
 def _at(stream: BinaryIO, start: int, size: int) -> bytes:
-    """Up to ``size`` bytes from ``start``; an offset that no file can have gives none."""
-    if start >= 1 << 62:
+    """Up to ``size`` bytes from ``start``, as far as the file reaches."""
+    present = _size(stream) - start
+    if present <= 0:
         return b""
     stream.seek(start)
-    return stream.read(size)
+    return stream.read(min(size, present))
+
+
+def _size(stream: BinaryIO) -> int:
+    return os.fstat(stream.fileno()).st_size
 
 
 def _text(content: bytes, position: int) -> tuple[str, int]:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from hakprof.errors import ParseError
 
 _CHUNK_BYTES = 1 << 20
+# Recordings shrink to a twentieth, or a two-hundredth where all samples are the same. Beyond this the file is a bomb.
+_MOST_INFLATION = 1024
+_INFLATION_FLOOR = 4 << 20
 
 
 class _Buffer(ctypes.Structure):
@@ -28,7 +31,10 @@ class Inflater:
     def __init__(self) -> None:
         self._library = _library()
         self._stream = ctypes.c_void_p(self._library.ZSTD_createDStream())
+        if not self._stream:
+            raise MemoryError
         self._library.ZSTD_initDStream(self._stream)
+        self._left = _INFLATION_FLOOR
 
     def __del__(self) -> None:
         if getattr(self, "_stream", None):
@@ -36,6 +42,7 @@ class Inflater:
 
     def feed(self, piece: bytes) -> Iterator[npt.NDArray[np.uint8]]:
         """What the next piece of the stream decompresses to; each array is the caller's own."""
+        self._left += _MOST_INFLATION * len(piece)
         source = ctypes.create_string_buffer(piece, len(piece))
         taken = _Buffer(ctypes.addressof(source), len(piece), 0)
         while True:
@@ -44,6 +51,9 @@ class Inflater:
             result = self._library.ZSTD_decompressStream(self._stream, ctypes.byref(made), ctypes.byref(taken))
             if self._library.ZSTD_isError(result):
                 raise DamagedStreamError(str(self._library.ZSTD_getErrorName(result).decode()))
+            self._left -= made.position
+            if self._left < 0:
+                raise DamagedStreamError(f"compressed records inflate to more than {_MOST_INFLATION} times their size")
             if made.position:
                 yield chunk[: made.position]
             if taken.position >= taken.size and made.position < made.size:

@@ -1,4 +1,4 @@
-"""Who takes part: hakmem in two ways, the allocators that are installed, and the two ceilings."""
+"""Who takes part: hakmem in two ways, the allocators that are installed, and the ceilings."""
 
 import os
 import subprocess
@@ -38,7 +38,8 @@ PEERS = (
     Peer("tcmalloc", ("libtcmalloc_minimal.so.4",), "libtcmalloc-minimal4"),
 )
 PEER_NAMES = ("system", *(peer.name for peer in PEERS))
-HAKMEM, LINKED, INSTRUMENTED, NULL, EMPTY = "hakmem", "linked in", "instrumented", "null", "empty"
+HAKMEM, LINKED, INSTRUMENTED = "hakmem", "linked in", "instrumented"
+NULL, NULL_LINKED, EMPTY = "null", "null linked in", "empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def contenders(build: Path, instrumented: Path | None) -> list[Contender]:
         found.append(Contender(INSTRUMENTED, preload=instrumented / "lib" / "libhakmem.so"))
     found.append(Contender("system"))
     found += [Contender(peer.name, preload=library) for peer in PEERS if (library := peer.library()) is not None]
-    return [*found, Contender(NULL, mode="null"), Contender(EMPTY, mode="empty")]
+    found.append(Contender(NULL, preload=build / "lib" / "libnull.so"))
+    return [*found, Contender(NULL_LINKED, mode="null"), Contender(EMPTY, mode="empty")]
 
 
 def absent_peers() -> list[Peer]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from allocators import EMPTY, HAKMEM, INSTRUMENTED, LINKED, NULL, PEER_NAMES
+from allocators import EMPTY, HAKMEM, INSTRUMENTED, LINKED, NULL, NULL_LINKED, PEER_NAMES
 from figures import Ratio, Row, at_least, at_most, median, memory, speed
 from keeping import Measured
 from measure import Failure, Rounds
@@ -55,7 +55,7 @@ def _present(rows: Sequence[Row], names: Iterable[str]) -> list[str]:
 
 
 def speed_table(rows: Sequence[Row]) -> str:
-    names = _present(rows, (HAKMEM, LINKED, *PEER_NAMES, NULL, EMPTY))
+    names = _present(rows, (HAKMEM, LINKED, *PEER_NAMES, NULL, NULL_LINKED, EMPTY))
     head = ["million a second", *names, "to the fastest peer", "asked", "to system", "of `null`", "linked in"]
     return _table(head, (_speed_cells(row, names) for row in rows))
 
@@ -141,9 +141,9 @@ def words(rows: Sequence[Row], measured: Measured) -> str:
         "the most of the rounds taken one by one; they are rounded against hakmem. Bold is what misses its target: "
         f"{SYSTEM_TARGET} to system, {LINKED_TARGET:.1f} linked in to preloaded, {MEMORY_LIMIT:.2f} in memory, and "
         "to the fastest peer what the row asks.",
-        "hakmem and its peers were preloaded. `null` is an allocator that does nothing, `empty` the loop without "
-        "calls: the ceilings. Where the memory's own cost counts (mid, churn) `null` is none, because its ring stays "
-        "in the cache.",
+        "hakmem, its peers and `null` were preloaded. `null` does nothing but is called as they are: the ceiling of any "
+        "preloaded allocator. `null linked in` is called within the program, `empty` is the loop without calls. Where "
+        "the memory's own cost counts (mid, churn) `null` is no ceiling, because its ring stays in the cache.",
         f"Machine: {facts['machine']}; its load just before was {measured.load:.1f}. "
         f"hakmem: {facts['build']}. Peers: {facts['peers']}.",
     ]

@@ -59,6 +59,14 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class DebugLink:
+    """Name and CRC-32 of the file that holds a stripped file's symbols (GDB manual, "Separate Debug Files")."""
+
+    name: str
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
 class ElfFile:
     """The headers of one 64-bit little-endian ELF file."""
 
@@ -68,7 +76,7 @@ class ElfFile:
     sections: tuple[Section, ...]
     segments: tuple[Segment, ...]
     build_id: str | None
-    debuglink: str | None
+    debuglink: DebugLink | None
 
     def section(self, name: str) -> Section | None:
         """The first section of that name that has bytes in the file, or None."""
@@ -183,12 +191,16 @@ def _build_id(stream: BinaryIO, sections: tuple[Section, ...], segments: list[tu
     return next((found for note in notes if (found := parse_build_id_note(note)) is not None), None)
 
 
-def _debuglink(stream: BinaryIO, sections: tuple[Section, ...]) -> str | None:
+def _debuglink(stream: BinaryIO, sections: tuple[Section, ...]) -> DebugLink | None:
     section = _section(sections, ".gnu_debuglink")
     if section is None:
         return None
-    name = _read(stream, section.offset, min(section.size, _MAX_NAME_BYTES)).split(b"\0", 1)[0]
-    return Path(name.decode("utf-8", "replace")).name or None
+    content = _read(stream, section.offset, min(section.size, _MAX_NAME_BYTES))
+    raw = content.split(b"\0", 1)[0]
+    name = Path(raw.decode("utf-8", "replace")).name
+    # The checksum stands behind the name's end, at the next multiple of four.
+    at = len(raw) // 4 * 4 + 4
+    return DebugLink(name, int.from_bytes(content[at : at + 4], "little")) if name else None
 
 
 def _size(stream: BinaryIO) -> int:

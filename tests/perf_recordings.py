@@ -1,11 +1,14 @@
 """Real recordings for the tests: a C program with everything that a reader can get wrong, and perf's own tables."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
+
+_EVENT = re.compile(r"# Samples: .* of events? '(.*)'")
 
 # Threads that rename themselves, a fork, an exec of itself under another name, nested static inline layers, page faults
 # and mappings that come and go.
@@ -99,15 +102,17 @@ def perf_stats(recording: Path) -> dict[str, int]:
 def perf_table(recording: Path) -> Counter[tuple[str, str, str, str]]:
     """Samples by (event, comm, dso, symbol) from `perf report`; a symbol that it cannot name is "[unknown]"."""
     printed = subprocess.run(
-        ["perf", "report", "-i", str(recording), "--stdio", "--no-children", "-g", "none", "--percentage", "absolute",
-         "-F", "sample,comm,dso,sym", "-t", "\x01", "-w", "9,16,64,200", "--sort", "comm,dso,sym"],
+        ["perf", "report", "-i", str(recording), "--stdio", "--no-group", "--no-children", "-g", "none",
+         "--percentage", "absolute", "-F", "sample,comm,dso,sym", "-t", "\x01", "-w", "9,16,64,4000",
+         "--sort", "comm,dso,sym"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     table: Counter[tuple[str, str, str, str]] = Counter()
     event = ""
     for line in printed.splitlines():
-        if line.startswith("# Samples:") and "of event " in line:
-            event = line.split("of event ")[1].strip().strip("'")
+        found = _EVENT.match(line)
+        if found:
+            event = found[1]
         if line.startswith("#") or "\x01" not in line:
             continue
         count, comm, dso, symbol = (field.strip() for field in line.split("\x01"))

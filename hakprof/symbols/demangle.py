@@ -4,6 +4,8 @@ import ctypes
 import re
 from functools import lru_cache
 
+from hakprof.symbols.demangle_rust import demangle_rust
+
 # Names come from files that nobody vouches for. The demangler recurses with the nesting of a name; and a name of 200
 # characters whose parts refer to earlier parts can stand for gigabytes, at about a microsecond for each character.
 _MAX_LENGTH = 1024
@@ -11,6 +13,7 @@ _MAX_EXPANDED = 1 << 18
 _USUAL_EXPANSION = 16
 _MAX_UNUSUAL = 1 << 22
 _REFERENCE = re.compile(r"S([0-9A-Z]*)_")
+_CLONE = " [clone "
 _QUALIFIERS = (" const", " volatile", " &&", " &", " noexcept")
 
 
@@ -36,9 +39,12 @@ class Demangler:
 
 @lru_cache(maxsize=1 << 16)
 def demangle(name: str) -> str:
-    """`ns::Class::method` for an Itanium-mangled name; any other name, or without a C++ runtime, as it is."""
-    if not name.startswith("_Z"):
+    """`ns::Class::method` for a mangled C++ or Rust name; any other name, or without a C++ runtime, as it is."""
+    if not name.startswith(("_Z", "_R")):
         return name
+    rust = demangle_rust(name) if len(name) <= _MAX_LENGTH else None
+    if rust is not None or name.startswith("_R"):
+        return rust or name
     signature = _demangler().signature(name)
     return name if signature is None else without_arguments(signature)
 
@@ -62,8 +68,8 @@ def most_expanded(name: str) -> int:
 
 
 def without_arguments(signature: str) -> str:
-    """The qualified name in a demangled signature: no return type, arguments or qualifiers."""
-    text = signature
+    """The qualified name in a demangled signature: no return type, arguments, qualifiers or clone suffix."""
+    text = signature.partition(_CLONE)[0]
     while text.endswith(_QUALIFIERS):
         text = text[: max(text.rfind(each) for each in _QUALIFIERS if text.endswith(each))]
     if text.endswith(")"):

@@ -1,12 +1,15 @@
 """Finding the ELF file that was mapped, and the debug file that belongs to it, by build id."""
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hakprof.elf import ElfFile, read_elf
+from hakprof.elf import DebugLink, ElfFile, read_elf
 from hakprof.errors import ParseError
+from hakprof.symbols.vdso import VDSO, running_vdso
 
+_BLOCK_BYTES = 1 << 20
 _DEBUG_ROOT = Path("/usr/lib/debug")
 
 
@@ -28,8 +31,10 @@ class ObjectFinder:
     def find(self, path: str, build_id: str | None) -> FoundObject | None:
         """The file for a recorded path and build id, or None. A file of another build is never used."""
         runtime = self._stored(path, build_id) or self._recorded(path, build_id)
+        if runtime is None and path == VDSO:
+            runtime = next(self._matching([running_vdso()], build_id), None)
         identity = build_id or (runtime.build_id if runtime else None)
-        debug = self._debug(runtime, identity)
+        debug = self._debug(path, runtime, identity)
         if runtime is None and debug is None:
             return None
         whole = runtime or debug
@@ -67,29 +72,36 @@ class ObjectFinder:
             return None
         return elf
 
-    def _debug(self, runtime: ElfFile | None, build_id: str | None) -> ElfFile | None:
+    def _debug(self, path: str, runtime: ElfFile | None, build_id: str | None) -> ElfFile | None:
         """A file with .symtab for the object: itself, else by build id, else by debuglink."""
         if runtime is not None and runtime.section(".symtab") and _has_dwarf(runtime):
             return runtime
         by_id = next(self._matching(self._debug_by_id(build_id), build_id), None) if build_id else None
         if by_id is not None or runtime is None or runtime.debuglink is None:
             return by_id
-        folder = runtime.path.parent
-        places = [
-            folder / runtime.debuglink,
-            folder / ".debug" / runtime.debuglink,
-            _DEBUG_ROOT / str(folder).lstrip("/") / runtime.debuglink,
-        ]
-        return next(self._matching(places, runtime.build_id), None)
+        return self._linked(path, runtime, runtime.debuglink)
+
+    def _linked(self, path: str, runtime: ElfFile, link: DebugLink) -> ElfFile | None:
+        """The debug file that an object names. Where no build id proves that it belongs to it, the checksum must."""
+        # What was found by build id may be a copy: the debug file stands beside the original.
+        folders = dict.fromkeys((runtime.path.parent, *([Path(path).parent] if path.startswith("/") else [])))
+        places = [p for f in folders for p in (f, f / ".debug", _DEBUG_ROOT / str(f).lstrip("/"))]
+        for found in self._matching([place / link.name for place in places], runtime.build_id):
+            if found.path == runtime.path:
+                continue
+            if runtime.build_id is not None or _checksum(found.path) == link.checksum:
+                return found
+            self.warnings.append(f"{found.path}: its checksum is not that in {runtime.path}: not used for names")
+        return None
 
     def _debug_by_id(self, build_id: str) -> list[Path]:
         stored = [f for folder in self._search for f in sorted((folder / build_id).glob("*.debug"))]
         return [*stored, _DEBUG_ROOT / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"]
 
     @staticmethod
-    def _matching(candidates: list[Path], build_id: str | None) -> Iterator[ElfFile]:
+    def _matching(candidates: Sequence[Path | None], build_id: str | None) -> Iterator[ElfFile]:
         for candidate in candidates:
-            if not candidate.is_file():
+            if candidate is None or not candidate.is_file():
                 continue
             try:
                 elf = read_elf(candidate)
@@ -97,6 +109,14 @@ class ObjectFinder:
                 continue
             if elf.build_id == build_id:
                 yield elf
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _has_dwarf(elf: ElfFile) -> bool:

@@ -15,6 +15,7 @@ from hakprof.symbols.demangle import demangle
 from hakprof.symbols.inlines import InlineTable
 from hakprof.symbols.kallsyms import read_kallsyms, running_kernel
 from hakprof.symbols.objects import ObjectFinder
+from hakprof.symbols.perf_map import is_perf_map, read_perf_map
 from hakprof.symbols.symtab import SymbolTable, elf_symbols, merged_table, plt_symbols, table_of
 
 _KERNEL_NOTES = Path("/sys/kernel/notes")
@@ -86,7 +87,9 @@ class Symbolizer:
         """The frame at kernel addresses; () where nothing is known."""
         table = self._kernel_table(build_id)
         slots = table.find(addresses).tolist()
-        return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else () for s in slots]
+        # Code of BPF programs is an object of its own each, named for its one function.
+        unnamed = () if path.startswith(("[", "/")) else (Frame(path, None, None, path, False),)
+        return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else unnamed for s in slots]
 
     def symbol_names(self, path: str, build_id: str | None) -> tuple[str, ...]:
         """All names in the symbol table of an object; () for a stripped or missing one."""
@@ -113,6 +116,8 @@ class Symbolizer:
         return self._objects[key]
 
     def _load(self, path: str, build_id: str | None) -> _Object:
+        if is_perf_map(path):
+            return _Object(None, read_perf_map(Path(path)), None)
         found = self._finder.find(path, build_id)
         if found is None:
             return _Object(None, _NO_SYMBOLS, None)

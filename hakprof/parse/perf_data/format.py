@@ -28,6 +28,7 @@ class Record(IntEnum):
     SAMPLE = 9
     MMAP2 = 10
     LOST_SAMPLES = 13
+    KSYMBOL = 17
     HEADER_ATTR = 64
     TRACING_DATA = 66
     BUILD_ID = 67
@@ -135,6 +136,7 @@ MISC_MMAP_DATA = 1 << 13
 MISC_MMAP_BUILD_ID = 1 << 14
 MISC_COMM_EXEC = 1 << 13
 MISC_FORK_NO_MAPS = 1 << 13
+KSYMBOL_REMOVED = 1 << 0
 MISC_BUILD_ID_SIZE = 1 << 15
 
 # Words of a call chain at or above this one are markers that say which space the next addresses belong to.

@@ -1,5 +1,6 @@
 """Records other than samples: process events are kept, losses and throttling counted, the rest only counted."""
 
+import re
 import struct
 from collections import Counter
 from pathlib import PurePosixPath
@@ -7,6 +8,9 @@ from pathlib import PurePosixPath
 from hakprof.parse.perf_data import format as fmt
 from hakprof.parse.perf_data.processes import KERNEL_PID, CommEvent, ForkEvent, MapEvent, ProcessEvent
 
+_NO_FILE = ("//anon", "/dev/zero", "/anon_hugepage", "[stack", "/SYSV", "[heap]")
+_KSYMBOL = struct.Struct("<QIHH")
+_PERF_MAP = re.compile(r"perf-(\d+)\.map")
 _KERNEL_MAP_PREFIXES = ("[kernel.kallsyms]", "[guest.kernel.kallsyms]")
 
 
@@ -40,6 +44,9 @@ class RecordCollector:
             if misc & fmt.MISC_MMAP_DATA:
                 return 0  # memory without code: nothing is sampled in it
             self._add(record, offset, parse_map(kind, misc, record))
+        elif kind == fmt.Record.KSYMBOL:
+            if not _KSYMBOL.unpack_from(record, 8)[3] & fmt.KSYMBOL_REMOVED:
+                self._add(record, offset, parse_kernel_symbol(record))
         elif kind == fmt.Record.COMM:
             pid, tid = struct.unpack_from("<ii", record, 8)
             self._add(record, offset, CommEvent(pid, tid, _text(record, 16), bool(misc & fmt.MISC_COMM_EXEC)))
@@ -80,7 +87,17 @@ def parse_map(kind: int, misc: int, record: memoryview) -> MapEvent:
         path = _text(record, 40)
     if misc & fmt.CPUMODE_MASK == fmt.CPUMODE_KERNEL:
         pid, path = KERNEL_PID, kernel_path(path)
+    elif path.startswith(_NO_FILE):
+        # Code that was made in memory: perf looks for its names where just-in-time compilers leave them.
+        path, offset = f"/tmp/perf-{pid}.map", start  # noqa: S108 - it is the interface's name for them
     return MapEvent(pid, start, min(start + length, 2**64 - 1), offset, path, identity)
+
+
+def parse_kernel_symbol(record: memoryview) -> MapEvent:
+    """A KSYMBOL record: code that the kernel made, such as a BPF program, as an object of its own."""
+    start, length, _, _ = _KSYMBOL.unpack_from(record, 8)
+    name = _text(record, 8 + _KSYMBOL.size)
+    return MapEvent(KERNEL_PID, start, min(start + length, 2**64 - 1), start, name, None)
 
 
 def kernel_path(path: str) -> str:
@@ -92,10 +109,16 @@ def kernel_path(path: str) -> str:
 
 
 def short_name(path: str) -> str:
-    """How perf shows a DSO: file name only; a kernel module as [name]; names in brackets as they are."""
+    """How perf shows a DSO: file name only; a kernel module as [name]; names in brackets as they are.
+
+    Code without a file is "[JIT] tid" and the process.
+    """
     if path.startswith("["):
         return path
     name = PurePosixPath(path).name or path
+    made = _PERF_MAP.fullmatch(name)
+    if made:
+        return f"[JIT] tid {made[1]}"
     stem, dot, rest = name.partition(".ko")
     if dot and (not rest or rest in {".gz", ".xz", ".zst"}):
         return f"[{stem.replace('-', '_')}]"

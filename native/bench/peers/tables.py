@@ -142,8 +142,8 @@ def words(rows: Sequence[Row], measured: Measured) -> str:
         f"{SYSTEM_TARGET} to system, {LINKED_TARGET:.1f} linked in to preloaded, {MEMORY_LIMIT:.2f} in memory, and "
         "to the fastest peer what the row asks.",
         "hakmem, its peers and `null` were preloaded. `null` does nothing but is called as they are: the ceiling of "
-        "any preloaded allocator. `null linked in` is called within the program, `empty` is the loop without calls. Where "
-        "the memory's own cost counts (mid, churn) `null` is no ceiling, because its ring stays in the cache.",
+        "any preloaded allocator. `null linked in` is called within the program, `empty` is the loop without calls. "
+        "Where the memory's own cost counts (mid, churn) `null` is no ceiling, because its ring stays in the cache.",
         f"Machine: {facts['machine']}; its load just before was {measured.load:.1f}. "
         f"hakmem: {facts['build']}. Peers: {facts['peers']}.",
     ]

@@ -119,7 +119,10 @@ int bench_parse(bench_options_t *options, int argc, char **argv, const char *usa
         case 'w': options->working_set = bench_number("--ws", optarg, 1, 1u << 28); break;
         case 'r': options->seed = bench_number("--seed", optarg, 0, UINT64_MAX / 2); break;
         case 'n': options->threads = (unsigned)bench_number("--threads", optarg, 1, 1024); break;
-        case 'g': options->rounds = bench_number("--rounds", optarg, 1, UINT32_MAX); break;
+        case 'g':
+            if (options->rounds == 0) bench_usage_error("%s knows no --rounds", options->benchmark);
+            options->rounds = bench_number("--rounds", optarg, 1, UINT32_MAX);
+            break;
         case 'u': options->warmup = bench_number("--warmup", optarg, 0, UINT64_MAX / 4); break;
         case 'm': options->mode = bench_parse_word("--mode", optarg, bench_modes); break;
         case 'a': options->allocator = bench_parse_word("--allocator-mode", optarg, bench_allocators); break;

@@ -135,6 +135,7 @@ int main(int argc, char **argv) {
     positional(&options, bench_parse(&options, argc, argv, usage), argv + 1);
     bench_check(&options);
     if (options.mode != BENCH_REPLACE) bench_usage_error("larson has no toggle mode");
+    if (options.warmup != 0) bench_usage_error("larson knows no --warmup: filling the chunks is its warm-up");
     chain_t *chains = chains_make(&options);
     pthread_t clock;
     if (options.ops == 0 && pthread_create(&clock, NULL, timer, &options) != 0) bench_fail("cannot start the timer thread");

@@ -129,6 +129,8 @@ class Benchmarks(unittest.TestCase):
             ("random_mixed", "--mode", "fast"): "does not know 'fast'",
             ("random_mixed", "1", "2", "3", "4"): "at most three arguments",
             ("random_mixed", "--seconds", "1"): "bound by --ops",
+            ("random_mixed", "--rounds", "5"): "knows no --rounds",
+            ("larson", "--warmup", "5"): "knows no --warmup",
             ("mid_large_mt", "-1"): "invalid option",
             ("micro_mincore", "6400", "sometimes"): "CASE does not know 'sometimes'",
             ("micro_mincore", "100"): "must be a multiple of 64",

@@ -1,11 +1,13 @@
 """Names and inlined functions, against nm and addr2line."""
 
 import gzip
+import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from perf_programs import why_not_built
 from perf_recordings import compile_program, record, why_not_live
 
 from hakprof.elf import build_id, read_elf
@@ -14,6 +16,7 @@ from hakprof.layers import attribute, load_rules
 from hakprof.layers.rules import plain_name
 from hakprof.parse.perf_data import read_perf_data
 from hakprof.symbols import Symbolizer
+from hakprof.symbols.demangle import demangle
 from hakprof.symbols.kallsyms import read_kallsyms
 from hakprof.symbols.symtab import Symbol, elf_symbols, plt_symbols, table_of
 
@@ -117,6 +120,38 @@ def test_debug_files_are_found_by_build_id_and_by_link(program: Path, tmp_path: 
     assert [[f.function for f in frames] for frames in found] == expected
 
 
+def test_a_debug_file_without_build_id_is_proved_by_its_checksum(tmp_path: Path) -> None:
+    program = compile_program(tmp_path, "-Wl,--build-id=none", name="whole")
+    stripped, debug = tmp_path / "churn", tmp_path / "churn.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", str(program), str(debug)], check=True)
+    subprocess.run(["objcopy", "--strip-all", f"--add-gnu-debuglink={debug}", str(program), str(stripped)], check=True)
+    offsets = text_offsets(program)
+    whole = Symbolizer().user_frames(str(program), None, offsets)
+    linked = Symbolizer().user_frames(str(stripped), None, offsets)
+    assert [[f.function for f in frames] for frames in linked] == [[f.function for f in frames] for frames in whole]
+    debug.write_bytes(debug.read_bytes() + b"more")
+    symbolizer = Symbolizer()
+    assert symbolizer.user_frames(str(stripped), None, offsets[:5]) == [()] * 5
+    assert "its checksum is not that in" in symbolizer.warnings[0]
+
+
+@pytest.mark.parametrize("mangling", [(), ("-C", "symbol-mangling-version=v0")])
+def test_rust_names_equal_those_of_cxxfilt(tmp_path: Path, mangling: tuple[str, ...]) -> None:
+    if why_not_built("rust"):
+        pytest.skip("rustc is not installed")
+    source, binary = tmp_path / "names.rs", tmp_path / "names"
+    source.write_text('fn main() { println!("{}", std::env::args().count()); }')
+    subprocess.run(["rustc", "-O", *mangling, str(source), "-o", str(binary)], check=True, capture_output=True)
+    names = sorted({s.name for s in elf_symbols(read_elf(binary)) if re.match("_R|_ZN.*17h[0-9a-f]{16}E$", s.name)})
+    command = ["c++filt", "-s", "rust"]
+    printed = subprocess.run(command, input="\n".join(names), capture_output=True, text=True, check=True).stdout
+    # c++filt shows what rustc-demangle leaves out on demand: hashes of crates and of names, types of constants.
+    plain = [re.sub(r"(?<=\w)\[[0-9a-f]+\]|::h[0-9a-f]{16}$|(?<=\d): [iu]\w+", "", n) for n in printed.splitlines()]
+    differing = [(n, demangle(n), e) for n, e in zip(names, plain, strict=True) if len(n) <= 1024 and demangle(n) != e]
+    assert len(names) > 100
+    assert differing == []
+
+
 def test_a_file_of_another_build_is_not_used(program: Path) -> None:
     symbolizer = Symbolizer()
     assert symbolizer.user_frames(str(program), "ab" * 20, text_offsets(program)[:3]) == [()] * 3
@@ -185,6 +220,14 @@ def test_aliases_and_zero_sizes_follow_perf() -> None:
         ("_ZN1AclEi", "A::operator()"),
         ("_Znwm", "operator new"),
         ("_Zbroken", "_Zbroken"),
+        ("_ZNK1A3getEv.isra.0", "A::get"),
+        ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+        ("_RNCNvCs1_5crate4main0", "crate::main::{closure#0}"),
+        ("_RNvYNtCs1_5crate3FooNtCs1_5crate3Bar3run", "<crate::Foo as crate::Bar>::run"),
+        ("_RINvCs1_5crate1fAhj8_TReQlEE", "crate::f::<[u8; 8], (&str, &mut i32)>"),
+        ("_RNvB_1x", "_RNvB_1x"),
+        ("_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write"),
+        ("_ZN29_$LT$a..B$u20$as$u20$c..D$GT$3run17h0123456789abcdefE.llvm.99", "<a::B as c::D>::run"),
         (".cold", ".cold"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,8 @@ class ObjectFinder:
         """The file for a recorded path and build id, or None. A file of another build is never used."""
         runtime = self._stored(path, build_id) or self._recorded(path, build_id)
         if runtime is None and path == VDSO:
-            runtime = next(self._matching([running_vdso()], build_id), None)
+            found = next(self._readable([running_vdso()]), None)
+            runtime = found if found is not None and build_id in {None, found.build_id} else None
         identity = build_id or (runtime.build_id if runtime else None)
         debug = self._debug(path, runtime, identity)
         if runtime is None and debug is None:
@@ -98,17 +100,15 @@ class ObjectFinder:
         stored = [f for folder in self._search for f in sorted((folder / build_id).glob("*.debug"))]
         return [*stored, _DEBUG_ROOT / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"]
 
+    def _matching(self, candidates: Sequence[Path], build_id: str | None) -> Iterator[ElfFile]:
+        return (elf for elf in self._readable(candidates) if elf.build_id == build_id)
+
     @staticmethod
-    def _matching(candidates: Sequence[Path | None], build_id: str | None) -> Iterator[ElfFile]:
+    def _readable(candidates: Sequence[Path | None]) -> Iterator[ElfFile]:
         for candidate in candidates:
-            if candidate is None or not candidate.is_file():
-                continue
-            try:
-                elf = read_elf(candidate)
-            except ParseError:
-                continue
-            if elf.build_id == build_id:
-                yield elf
+            if candidate is not None and candidate.is_file():
+                with suppress(ParseError):
+                    yield read_elf(candidate)
 
 
 def _checksum(path: Path) -> int:

@@ -1,0 +1,145 @@
+"""Records that no recording made here has: put together by hand, with the reason for each."""
+
+import ctypes
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from perf_composed import attr, composed, mapped, noted, packed, sample
+
+from hakprof.errors import ParseError
+from hakprof.layers import attribute, load_rules
+from hakprof.parse.perf_data import PerfProfile, read_perf_data, short_name
+from hakprof.parse.perf_data.format import Record
+from hakprof.symbols import Symbolizer
+from hakprof.symbols.objects import ObjectFinder
+
+KERNEL = 0xFFFFFFFF81000000
+
+
+def dsos(profile: PerfProfile) -> dict[str, str]:
+    samples = attribute(profile, Symbolizer(kallsyms=Path("/dev/null")), load_rules(["kernel"])).samples
+    return dict(samples.select("dso", "symbol").iter_rows())
+
+
+# Software events are never throttled here.
+def test_throttling_is_counted(tmp_path: Path) -> None:
+    content = struct.pack("<QQQ", 10, 1, 1)
+    records = noted(Record.THROTTLE, content, time=10) + noted(Record.UNTHROTTLE, content, time=20)
+    profile = read_perf_data(composed(tmp_path / "perf.data", records + sample(0x1000, time=30)))
+    assert (profile.throttled, profile.unthrottled) == (1, 1)
+
+
+# This kernel has no modules and runs no BPF program.
+def test_modules_and_bpf_programs_are_objects_of_their_own(tmp_path: Path) -> None:
+    program = struct.pack("<QIHH", KERNEL + 0x100000, 64, 1, 0) + b"bpf_prog_1234_count\0"
+    gone = struct.pack("<QIHH", KERNEL + 0x200000, 64, 1, 1) + b"bpf_prog_5678_gone\0"
+    records = (
+        mapped("/lib/modules/6.1.0/kernel/fs/a-module.ko.xz", KERNEL + 0x4000, 0x1000, time=1, kernel=True)
+        + noted(Record.KSYMBOL, program, time=2)
+        + noted(Record.KSYMBOL, gone, time=2)
+        + sample(KERNEL + 0x4010, time=10, misc=1)
+        + sample(KERNEL + 0x100020, time=11, misc=1)
+        + sample(KERNEL + 0x200020, time=12, misc=1)
+    )
+    found = dsos(read_perf_data(composed(tmp_path / "perf.data", records)))
+    assert found == {
+        "[a_module]": "[unknown]",
+        "bpf_prog_1234_count": "bpf_prog_1234_count",
+        "[unknown]": "[unknown]",
+    }
+
+
+# perf 6.1 writes COMPRESSED; newer ones write COMPRESSED2, which tells its length apart from its padding.
+@pytest.mark.parametrize("kind", [Record.COMPRESSED, Record.COMPRESSED2])
+def test_both_kinds_of_compressed_records_are_read(tmp_path: Path, kind: Record) -> None:
+    stream = zstd_compressed(b"".join(sample(0x1000 + 8 * i, time=i) for i in range(100)))
+    halves = stream[:40], stream[40:]
+    records = b"".join(
+        packed(kind, half, padded=False)
+        if kind == Record.COMPRESSED
+        else packed(kind, struct.pack("<Q", len(half)) + half)
+        for half in halves
+    )
+    profile = read_perf_data(composed(tmp_path / "perf.data", records))
+    assert profile.sample_count == 100
+    assert profile.warnings == ()
+
+
+# There is no processor trace without a PMU.
+def test_trace_data_between_records_is_passed_over(tmp_path: Path) -> None:
+    lookalike = sample(0xBAD, time=5)
+    records = (
+        sample(0x1000, time=1)
+        + packed(Record.AUXTRACE, struct.pack("<QQQIIII", 4 * len(lookalike), 0, 0, 0, 7, 0, 0))
+        + lookalike * 4
+        + sample(0x2000, time=2)
+    )
+    profile = read_perf_data(composed(tmp_path / "perf.data", records))
+    assert sorted(profile.samples["ip"]) == [0x1000, 0x2000]
+    assert profile.record_counts["AUXTRACE"] == 1
+
+
+def test_memory_that_was_replaced_belongs_to_each_in_its_time(tmp_path: Path) -> None:
+    records = (
+        mapped("/first.so", 0x1000, 0x4000, time=1)
+        + sample(0x2000, time=2)
+        + mapped("/second.so", 0x2000, 0x1000, time=3)
+        + sample(0x2000, time=4)
+        + sample(0x3800, time=5)
+        + sample(0x1800, time=6)
+        + mapped("//anon", 0x1000, 0x4000, time=7)
+        + sample(0x2000, time=8)
+    )
+    profile = read_perf_data(composed(tmp_path / "perf.data", records))
+    names = [short_name(path) for path in profile.mappings["path"]]
+    placed = {(ip, names[m]) for ip, m in profile.samples.select("ip", "mapping").iter_rows()}
+    assert placed == {
+        (0x2000, "first.so"),
+        (0x2000, "second.so"),
+        (0x3800, "first.so"),
+        (0x1800, "first.so"),
+        (0x2000, "[JIT] tid 7"),
+    }
+
+
+def test_a_big_endian_recording_is_refused(tmp_path: Path) -> None:
+    path = composed(tmp_path / "perf.data", sample(0x1000, time=1))
+    path.write_bytes(b"2ELIFREP" + path.read_bytes()[8:])
+    with pytest.raises(ParseError, match="big-endian"):
+        read_perf_data(path)
+
+
+def test_stacks_of_another_machine_are_not_unwound(tmp_path: Path) -> None:
+    """Registers 0 to 3 only: not those of x86-64. The chain is what the kernel gave."""
+    sample_type = 1 | 2 | 4 | 1 << 5 | 1 << 12 | 1 << 13
+    described = bytearray(attr(sample_type))
+    struct.pack_into("<QI", described, 80, 0xF, 64)
+    body = struct.pack("<QiiQ", 0x1000, 7, 7, 1) + struct.pack("<Q2Q", 2, 2**64 - 512, 0x1000)
+    body += struct.pack("<Q4Q", 2, 1, 2, 3, 4) + struct.pack("<Q", 16) + bytes(16) + struct.pack("<Q", 16)
+    path = composed(tmp_path / "perf.data", packed(Record.SAMPLE, body, misc=2), attrs=bytes(described))
+    profile = read_perf_data(path)
+    assert profile.stacks.addresses(1) == (0x1000,)
+    assert not profile.stacks.partial.any()
+
+
+def test_the_running_vdso_is_found_by_its_name() -> None:
+    found = ObjectFinder([]).find("[vdso]", None)
+    if found is None:
+        pytest.skip("the kernel maps no vdso")
+    assert found.runtime.section(".dynsym") is not None
+    text = found.runtime.section(".text")
+    assert text is not None
+    offsets = np.arange(text.offset, text.offset + text.size, 16, dtype=np.uint64)
+    names = {frames[-1].function for frames in Symbolizer().user_frames("[vdso]", None, offsets) if frames}
+    assert "__vdso_clock_gettime" in names
+
+
+def zstd_compressed(content: bytes) -> bytes:
+    library = ctypes.CDLL("libzstd.so.1")
+    library.ZSTD_compress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+    library.ZSTD_compress.restype = ctypes.c_size_t
+    room = ctypes.create_string_buffer(len(content) + 1000)
+    size = library.ZSTD_compress(room, len(room), content, len(content), 1)
+    return room.raw[:size]

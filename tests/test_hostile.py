@@ -173,3 +173,48 @@ def test_a_compressed_record_that_inflates_without_end_is_damage(tmp_path: Path)
     profile = read(made.assemble(recording([sample(1), made.record(81, 0, bomb), sample(2)])), tmp_path)
     assert profile.truncated
     assert any("inflate" in warning for warning in profile.warnings)
+
+
+def test_compressed_records_in_compressed_records_are_damage(tmp_path: Path) -> None:
+    made = _target_module("recordings")
+    inner = made.zstd(sample(2))
+    for _ in range(3):
+        inner = made.zstd(made.record(81, 0, inner))
+    profile = read(made.assemble(recording([sample(1), made.record(81, 0, inner)])), tmp_path)
+    assert profile.truncated
+    assert any("hold compressed records" in warning for warning in profile.warnings)
+
+
+def test_more_forks_than_mappings_can_be_copied_for_are_said(tmp_path: Path) -> None:
+    forks = [
+        _target_module("recordings").record(7, 0, struct.pack("<4iQ3Q", n, 7, n, 7, 5000 + n, 0, 5000 + n, 0))
+        for n in range(1000, 3000)
+    ]
+    records = [mapping(0x1000 * n, time=n) for n in range(1, 2000)] + forks + [sample(0x1008)]
+    file = _target_module("recordings").assemble(recording(records))
+    profile = read(file, tmp_path)
+    assert profile.mappings.height < 500_000
+    assert any("inherit too many" in warning for warning in profile.warnings)
+
+
+def seconds(records: list[bytes], folder: Path) -> float:
+    file = _target_module("recordings").assemble(recording(records))
+    began = time.process_time()
+    read(file, folder)
+    return time.process_time() - began
+
+
+def test_time_grows_with_the_length_of_a_recording(tmp_path: Path) -> None:
+    """Mappings replaced one by one, and one thread name in many processes: both once took time by the square."""
+
+    def replaced(count: int) -> list[bytes]:
+        return [mapping(0x1000 * n, time=n + count * again) for again in (0, 1) for n in range(count)] + [sample(8)]
+
+    def renamed(count: int) -> list[bytes]:
+        record = _target_module("recordings").record
+        names = [record(3, 0, struct.pack("<ii8s3Q", 7, 7, b"n%d" % (n % 9), 7, n, 0)) for n in range(count)]
+        threads = [record(9, 2, struct.pack("<8Q", 0, 8, 7 << 32 | n, n, 1, 1, 8, 0)) for n in range(count)]
+        return names + threads
+
+    assert seconds(replaced(12_000), tmp_path) < 4
+    assert seconds(renamed(12_000), tmp_path) < 4

@@ -6,7 +6,7 @@ in order of time, as perf does. Only a thread that changed in the middle of one 
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ from hakprof.parse.perf_data.walk import Indices, Words
 
 KERNEL_PID = -1
 _ALWAYS = 2**64 - 1
+# Each fork copies the mappings of its parent: so many in all, and more where more was recorded.
+_MOST_COPIES, _COPIES_PER_EVENT = 1 << 18, 4
 _NO_ADDRESSES, _NO_ROWS = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32)
 
 
@@ -121,6 +123,8 @@ class ProcessHistory:
         self._fresh: set[int] = set()
         self._by_pid: dict[int, list[int]] = defaultdict(list)
         self._layouts: dict[int, _Layout] = {}
+        self._copies_left = _MOST_COPIES + _COPIES_PER_EVENT * len(events)
+        self.forgotten_forks = 0  # whose mappings were not copied, being too many
         for time, event in sorted(events, key=lambda pair: pair[0]):
             if isinstance(event, CommEvent):
                 self._take_comm(time, event)
@@ -139,10 +143,10 @@ class ProcessHistory:
             result[part] = names[np.searchsorted(times, time[part], side="right")]
         return result.tolist()
 
-    def changes(self, pid: int, tid: int) -> list[int]:
-        """Times, ascending, at which the thread's name or a mapping of its process was replaced."""
-        space = self._spaces.get(pid)
-        return sorted({*self._comm_times.get(tid, []), *(space.changes if space else [])})
+    def changes(self, pids: Iterable[int], tid: int) -> Words:
+        """Times, ascending, at which the thread's name or a mapping of one of its processes was replaced."""
+        times = [self._comm_times.get(tid, []), *(self._spaces[p].changes for p in pids if p in self._spaces)]
+        return np.unique(np.concatenate([np.array(each, dtype=np.uint64) for each in times]))
 
     def map_epochs(self, pid: npt.NDArray[np.int32], time: Words) -> Indices:
         """How many times mappings of each process had been replaced by then."""
@@ -213,7 +217,12 @@ class ProcessHistory:
         if event.pid == event.parent_pid or not event.copies_maps:
             return
         self._clear(event.pid, time)
-        for index in list(self._spaces[event.parent_pid].rows) if event.parent_pid in self._spaces else []:
+        inherited = list(self._spaces[event.parent_pid].rows) if event.parent_pid in self._spaces else []
+        self._copies_left -= len(inherited)
+        if self._copies_left < 0:
+            self.forgotten_forks += 1
+            return
+        for index in inherited:
             row = self.mappings[index]
             self._open(Mapping(event.pid, row.start, row.end, row.file_offset, row.path, row.build_id, time))
 
@@ -254,7 +263,9 @@ class ProcessHistory:
         space = self._spaces[event.pid]
         first = max(bisect_right(space.starts, event.start) - 1, 0)
         last = bisect_left(space.starts, event.end)
-        covered = [i for i in space.rows[first:last] if self.mappings[i].end > event.start]
+        if first < last and self.mappings[space.rows[first]].end <= event.start:
+            first += 1  # the one before ends before; all others up to ``last`` lie under the new one
+        covered = space.rows[first:last]
         if not covered:
             return
         rest = []
@@ -264,10 +275,8 @@ class ProcessHistory:
             if row.start < event.start:
                 rest.append((row.start, event.start, row.file_offset, row))
             if row.end > event.end:
-                rest.append((event.end, row.end, row.file_offset + event.end - row.start, row))
-        gone = set(covered)
-        space.rows = [i for i in space.rows if i not in gone]
-        space.starts = [self.mappings[i].start for i in space.rows]
+                rest.append((event.end, row.end, (row.file_offset + event.end - row.start) % 2**64, row))
+        del space.rows[first:last], space.starts[first:last]
         self._changed(space, time)
         for start, end, offset, row in rest:
             self._open(Mapping(row.pid, start, end, offset, row.path, row.build_id, time))

@@ -18,6 +18,7 @@ from hakprof.parse.perf_data.scan import Scan
 from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.text import open_stored
 
+_MOST_CHANGES = 1 << 24  # of all threads together
 _RECORD_AGAIN = "record again: `perf record -g -o perf.data -- PROGRAM`"
 
 
@@ -32,14 +33,14 @@ def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> PerfProfi
     try:
         with open_stored(path, remedy=_RECORD_AGAIN) as stream:
             header = read_header(stream, path)
-            scan = Scan(header, {})
+            # Stacks become chains in a second pass: only then it is known what was mapped where.
+            scan = Scan(header, {}, keeps_chains=not holds_stacks(header.attrs, header.notes.arch))
             scan.run(stream)
             history = ProcessHistory(scan.records.events)
-            boundaries = _straddled(scan.table, history)
+            boundaries, undivided = _straddled(scan.table, history)
             unwinder = StackUnwinder(history, frames) if holds_stacks(scan.attrs, scan.notes.arch) else None
             if boundaries or unwinder is not None:
                 # Some rows hold samples from before and after a change of their thread: add up again, apart.
-                # Stacks cannot be unwound before it is known what was mapped where.
                 scan = Scan(header, boundaries, unwinder=unwinder)
                 scan.run(stream)
     except OSError as error:
@@ -55,7 +56,13 @@ def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> PerfProfi
         scan.attrs,
         scan.notes,
         scan.records,
-        warnings=(*header.warnings, *scan.warnings, *_complaints(scan), *_cut_chains(unwinder, frames)),
+        warnings=(
+            *header.warnings,
+            *scan.warnings,
+            *_complaints(scan),
+            *_blurred(history, undivided),
+            *_cut_chains(unwinder, frames),
+        ),
         truncated=scan.truncated or (header.data_end is None and not header.is_pipe),
     )
 
@@ -71,23 +78,38 @@ def _cut_chains(unwinder: StackUnwinder | None, frames: CallFrames | None) -> tu
     return (f"{unwinder.cut} of {unwinder.samples} user call chains lack their last callers: {reason}",)
 
 
-def _straddled(table: SampleTable | None, history: ProcessHistory) -> Boundaries:
-    """For threads with a row whose samples lie on both sides of a change: the times of their changes."""
+def _straddled(table: SampleTable | None, history: ProcessHistory) -> tuple[Boundaries, int]:
+    """For threads with a row whose samples lie on both sides of a change: the times of their changes.
+
+    And how many threads were left out, because they changed too often to keep all that.
+    """
     boundaries: Boundaries = {}
+    left_out, room = 0, _MOST_CHANGES
     if table is None:
-        return boundaries
+        return boundaries, left_out
     order = np.argsort(table.tid, kind="stable")
     for part in np.split(order, np.flatnonzero(np.diff(table.tid[order])) + 1):
+        if room < 0:
+            left_out += 1
+            continue
         tid = int(table.tid[part[0]])
-        changes = np.array(
-            sorted({time for pid in np.unique(table.pid[part]).tolist() for time in history.changes(pid, tid)}),
-            dtype=np.uint64,
-        )
+        changes = history.changes(np.unique(table.pid[part]).tolist(), tid)
+        room -= changes.size
         before = np.searchsorted(changes, table.first[part], side="right")
         after = np.searchsorted(changes, table.last[part], side="right")
         if (before != after).any():
             boundaries[tid] = changes
-    return boundaries
+    return boundaries, left_out
+
+
+def _blurred(history: ProcessHistory, undivided: int) -> tuple[str, ...]:
+    """That some names may be those of another time or lacking."""
+    lines = []
+    if undivided:
+        lines.append(f"{undivided} threads are not told apart before and after a change: there are too many changes")
+    if history.forgotten_forks:
+        lines.append(f"{history.forgotten_forks} forked processes are without mappings: they inherit too many in all")
+    return tuple(lines)
 
 
 def _complaints(scan: Scan) -> tuple[str, ...]:

@@ -23,21 +23,22 @@ class CounterReadings:
         self._last: dict[tuple[int, int], int] = {}
 
     def split(
-        self, columns: SampleColumns, at: Indices, members: Indices, attr: EventAttr
+        self, columns: SampleColumns, words: Words, at: Indices, members: Indices, attr: EventAttr
     ) -> tuple[SampleColumns, int]:
         """The samples of the members' events, and how many readings are of unknown counters or cannot be true.
 
-        ``at`` is the word of each sample's readings and ``members`` how many there are (``reading_members``).
+        ``at`` is the place in ``words``, the block's, of each sample's readings, and ``members`` how many there are
+        (``reading_members``).
         """
         owner = np.repeat(np.arange(at.size), members)
         number = np.arange(owner.size) - np.repeat(np.cumsum(members) - members, members)
         value, identity = _positions(at[owner], number, attr.read_format)
-        words = columns.words
         ids, values = words[identity], words[value]
         slot = np.minimum(np.searchsorted(self._ids, ids), self._ids.size - 1)
         thread = columns.tid[owner] if attr.flags & INHERIT_FLAG else np.zeros(owner.size, dtype=np.int32)
-        gained = self._gains(ids, thread, values)
         known = self._ids[slot] == ids
+        gained = np.zeros(ids.size, dtype=np.uint64)
+        gained[known] = self._gains(ids[known], thread[known], values[known])
         credible = gained < PERIOD_LIMIT
         kept = known & credible & (gained > 0)
         source = owner[kept]
@@ -47,6 +48,8 @@ class CounterReadings:
 
     def _gains(self, ids: Words, thread: npt.NDArray[np.int32], values: Words) -> Words:
         """What each counter gained since the reading before; a damaged one wraps around and is beyond all limits."""
+        if not ids.size:
+            return values
         order = np.lexsort((np.arange(ids.size), thread, ids))
         ids, thread, values = ids[order], thread[order], values[order]
         first = np.ones(ids.size, dtype=np.bool_)

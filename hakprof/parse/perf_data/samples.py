@@ -153,7 +153,7 @@ class SampleDecoder:
         if self._hashes is not None:
             columns = replace(columns, stack=self._hashes.of(columns.words, columns.chain_start, columns.chain_length))
         if layout.has_readings and attr.read_format & ReadFormat.ID and self._ids.size:
-            columns, incredible = self._readings.split(columns, parts.readings, parts.members, attr)
+            columns, incredible = self._readings.split(columns, words, parts.readings, parts.members, attr)
             self.malformed += incredible
         return columns
 

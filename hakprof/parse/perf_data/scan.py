@@ -17,7 +17,9 @@ from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, walk_block
 from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
 
 _BLOCK_BYTES = 1 << 20
+_STACKS_BYTES = 8 << 20  # a sample with its stack has some 8 KB, and each step up is cheaper with more of them
 _NAME_UPDATE = 2
+_MOST_EVENTS = 1 << 13  # in pipe mode, where each comes alone; all that a kernel has are fewer
 
 
 class Scan:
@@ -41,9 +43,11 @@ class Scan:
         self.notes = header.notes
         self.records = RecordCollector(header.attrs)
         self._adder = SampleAdder(header.attrs, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
+        self._block_bytes = _STACKS_BYTES if unwinder is not None else _BLOCK_BYTES
         self._inflater: Inflater | None = None
         self._inner_rest = np.zeros(0, dtype=np.uint8)
         self._inner_offset = 0
+        self._is_inflating = False
         self.truncated = False
         self.warnings: list[str] = []
         self.table: SampleTable | None = None
@@ -69,7 +73,7 @@ class Scan:
         self.records.counts[Record.SAMPLE] += self._adder.samples
 
     def _read_blocks(self, stream: BinaryIO) -> None:
-        buffer = np.empty(_BLOCK_BYTES, dtype=np.uint8)
+        buffer = np.empty(self._block_bytes, dtype=np.uint8)
         position, kept, data_end = self._header.data_start, 0, self._header.data_end
         file_end = stream.seek(0, os.SEEK_END) if data_end is None else min(data_end, 1 << 62)
         stream.seek(position)
@@ -115,6 +119,9 @@ class Scan:
 
     def _inflate(self, piece: bytes, offset: int) -> None:
         """Walks the records in a piece of the compressed stream; they may straddle pieces."""
+        if self._is_inflating:
+            raise DamagedRecordError(f"the compressed records at byte {offset} hold compressed records")
+        self._is_inflating = True
         self._inflater = self._inflater or Inflater()
         for chunk in self._inflater.feed(piece):
             self._inner_offset = max(self._inner_offset, offset)
@@ -124,11 +131,14 @@ class Scan:
                 raise DamagedRecordError(f"the compressed records at byte {offset} hold trace data")
             self._inner_offset += consumed
             self._inner_rest = block[consumed:].copy()
+        self._is_inflating = False
 
     def _add_attr(self, content: bytes) -> None:
         """An event description of a recording in pipe mode: perf_event_attr, then the counters' ids."""
         if len(content) < ATTR_MINIMUM_SIZE:
             return
+        if len(self.attrs) == _MOST_EVENTS:
+            raise DamagedRecordError(f"more than {_MOST_EVENTS:,} events are described")
         size = struct.unpack_from("<I", content, 4)[0]
         raw_ids = content[max(size, ATTR_MINIMUM_SIZE) :]
         ids = tuple(i for (i,) in struct.iter_unpack("<Q", raw_ids[: len(raw_ids) // 8 * 8]))

@@ -32,11 +32,13 @@ static hak_heap_t *hak_heap_of_caller(hak_heap_t *heap) {
     return hak_config.force_libc ? NULL : hak_heap_enter();
 }
 
-/* The system gives no more: what is kept for reuse may be in the way. False when nothing was. */
-static bool hak_relieve(hak_heap_t *heap) {
+/* The system gives no more: what is kept for reuse is in the way. Slabs serve any class once they are in the pool; for a
+ * mapping the pool must give up address space. */
+static void hak_relieve(hak_heap_t *heap, bool for_mapping) {
     hak_heap_drain(heap, false);
-    const bool large = hak_large_cache_trim();
-    return shared_pool_trim() || large;
+    hak_large_cache_trim();
+    if (for_mapping) shared_pool_trim();
+    else shared_pool_gather();
 }
 
 static void *hak_alloc_fallback(size_t alignment, size_t size) {
@@ -49,7 +51,10 @@ static void *hak_class_alloc(hak_heap_t *heap, unsigned cls) {
     void *block = hak_bin_pop(&heap->cache[cls]);
     if (block != NULL) return block;
     block = ss_refill_fc_fill(heap, cls);
-    if (HAK_UNLIKELY(block == NULL) && hak_relieve(heap)) block = ss_refill_fc_fill(heap, cls);
+    if (HAK_UNLIKELY(block == NULL)) {
+        hak_relieve(heap, false);
+        block = ss_refill_fc_fill(heap, cls);
+    }
     if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(16, hak_class_bytes(cls));
     if (hak_class_bytes(cls) <= HAK_TINY_MAX) hak_stat_global(alloc_refill, 1);
     else hak_stat_global(alloc_mid_refill, 1);
@@ -60,7 +65,10 @@ static void *hak_alloc_large(hak_heap_t *heap, size_t alignment, size_t size, bo
     if (HAK_UNLIKELY(size > PTRDIFF_MAX - alignment - HAK_SUPERSLAB_BYTES)) return hak_out_of_memory();
     hak_heap_drain_idle(heap);
     void *ptr = hak_large_alloc(alignment, size, zero);
-    if (HAK_UNLIKELY(ptr == NULL) && hak_relieve(heap)) ptr = hak_large_alloc(alignment, size, zero);
+    if (HAK_UNLIKELY(ptr == NULL)) {
+        hak_relieve(heap, size > HAK_SPAN_MAX);
+        ptr = hak_large_alloc(alignment, size, zero);
+    }
     if (HAK_UNLIKELY(ptr == NULL)) {
         *zero = false;
         return hak_alloc_fallback(alignment, size);

@@ -339,6 +339,12 @@ void shared_pool_prewarm(uint32_t megabytes) {
     }
 }
 
+void shared_pool_gather(void) {
+    hak_lock_acquire(&hak_lock_shared_pool);
+    hak_pool_take_back_ready();
+    hak_lock_release(&hak_lock_shared_pool);
+}
+
 bool shared_pool_trim(void) {
     bool any = false;
     hak_superslab_t *superslab;

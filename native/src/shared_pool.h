@@ -20,6 +20,8 @@ void shared_pool_release_span(hak_slab_t *slab);
 
 /* SuperSlabs of this many megabytes with all their pages, made now. */
 void shared_pool_prewarm(uint32_t megabytes);
+/* Slabs that wait for their own class become free slots for all. */
+void shared_pool_gather(void);
 /* Gives memory of free slots back to the system: all of it, whatever its age. True if there was some. */
 bool shared_pool_trim(void);
 uint64_t shared_pool_live_superslabs(void);

@@ -31,6 +31,18 @@ class Tables(unittest.TestCase):
         for name, default in numbers:
             self.assertRegex(table("HAKMEM_")[name], rf"^{default}\b", name)
 
+    def test_every_row_tells_cost_and_study(self) -> None:
+        readme = (ROOT / "README.md").read_text()
+        studies = set(
+            re.findall(r"\*([^*\n]+)\*", readme[readme.index("The last column") : readme.index("| variable |")])
+        )
+        rows = re.findall(r"^\| `HAK\w+` \|(.*)\|$", readme, re.MULTILINE)
+        for row in rows:
+            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)]
+            self.assertEqual(len(cells), 4, row)
+            self.assertNotIn("", cells)
+            self.assertTrue(cells[-1] in studies | {"every one"} or cells[-1].startswith("none: "), row)
+
     def test_variables_are_read_nowhere_else(self) -> None:
         for path in sorted((ROOT / "src").glob("*.c")):
             self.assertNotIn("getenv", path.read_text(), path.name)
@@ -45,7 +57,7 @@ class Tables(unittest.TestCase):
                 self.assertEqual(documented[name], default, name)
 
     def test_benchmarks(self) -> None:
-        sources = {path.stem for path in (ROOT / "bench").glob("*.c")} - {"harness"}
+        sources = {path.stem for path in (ROOT / "bench").glob("*.c")} - {"harness", "null_allocator"}
         readme = (ROOT / "README.md").read_text()
         self.assertEqual(set(re.findall(r"^\| `(\w+)` \| `[A-Z]", readme, re.MULTILINE)), sources)
 

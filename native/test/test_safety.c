@@ -149,12 +149,18 @@ static void *allocate_and_leave(void *result) {
     return NULL;
 }
 
-static size_t resident_kb(void) {
-    size_t pages = 0, ignored;
+static void memory_kb(size_t *mapped, size_t *resident) {
     FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm != NULL && fscanf(statm, "%zu %zu", &ignored, &pages) == 2);
+    CHECK(statm != NULL && fscanf(statm, "%zu %zu", mapped, resident) == 2);
     fclose(statm);
-    return pages * 4;
+    *mapped *= 4;
+    *resident *= 4;
+}
+
+static size_t resident_kb(void) {
+    size_t mapped, resident;
+    memory_kb(&mapped, &resident);
+    return resident;
 }
 
 /* Heaps of threads that ended are taken over: memory does not grow with the number of threads that ever were. */
@@ -228,12 +234,16 @@ static void exhaust(void) {
     _exit(0);
 }
 
+/* What is mapped already counts, the side map with it. */
 static void test_short_address_space(void) {
+    size_t mapped, resident;
+    memory_kb(&mapped, &resident);
     for (size_t megabytes = 64; megabytes <= 256; megabytes *= 2) {
         const pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            const struct rlimit limit = {megabytes << 20, megabytes << 20};
+            const rlim_t bytes = (mapped << 10) + (megabytes << 20);
+            const struct rlimit limit = {bytes, bytes};
             if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(0);
             exhaust();
         }

@@ -4,6 +4,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -151,3 +152,15 @@ def test_damaged_call_frame_information_gives_rows_or_none(program: Path, tmp_pa
     for offset in range(text.offset, text.offset + text.size, 7):
         row = frames.row(offset)
         assert row is None or row.start < row.end
+
+
+def test_what_a_cut_off_stack_caused_is_not_guessed(tmp_path: Path) -> None:
+    program = compile_program(tmp_path, rounds=400_000)
+    recording = record(tmp_path, "-F", "2999", "--call-graph", "dwarf,16384", command=(str(program), "alone"))
+    caused = {}
+    for name, frames in (("unwound", Symbolizer().call_frames), ("not unwound", None)):
+        found = attribute(read_perf_data(recording, frames=frames), Symbolizer(), load_rules(["glibc", "kernel"]))
+        kernel = found.samples.filter("kernel", pl.col("caused_layer").is_not_null())
+        unattributed = kernel.filter(caused_layer="unattributed")["count"].sum()
+        caused[name] = unattributed / kernel["count"].sum()
+    assert caused["unwound"] < caused["not unwound"]

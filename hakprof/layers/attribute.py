@@ -7,7 +7,8 @@ no frame is named, a rule for the whole object decides; where there is none eith
 
 Kernel samples belong to the innermost kernel entry of the chain (a page fault inside a system call is a page fault),
 without any to the innermost kernel function that a rule names, otherwise to the rule for the kernel as a whole. They
-were caused by the layer of the user part of the chain, found as above; by none where the chain has no user part.
+were caused by the layer of the user part of the chain, found as above; by none where the chain has no user part, and
+by an unattributed one where the chain breaks off (a stack that could not be unwound) before that can be told.
 """
 
 from dataclasses import dataclass
@@ -42,11 +43,15 @@ _SAMPLE_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class _Chains:
-    """Distinct (stack, leaf) pairs of the samples as ranges of sites, leaf first, none empty."""
+    """Distinct (stack, leaf) pairs of the samples as ranges of sites, leaf first, none empty.
+
+    ``partial``, one for each, tells those whose last callers are not known.
+    """
 
     offsets: Indices
     site: Indices
     kernel: npt.NDArray[np.bool_]
+    partial: npt.NDArray[np.bool_]
 
     @property
     def leaves(self) -> Indices:
@@ -219,14 +224,15 @@ def _chains(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet, keys: 
         mapping=merged(keys["mapping"].to_numpy(), stacks.mapping).astype(np.int32),
         kernel=in_kernel,
     )
-    return _Chains(offsets, site, in_kernel), sites
+    partial = np.append(stacks.partial, False)[np.where(stack > 0, stack - 1, -1)]
+    return _Chains(offsets, site, in_kernel, partial), sites
 
 
 def _layers_of(chains: _Chains, sites: Sites) -> tuple[Indices, Indices]:
     """Self and causing layer of each chain: an index into the layers, -1 unattributed, -2 (causing only) none."""
     site, starts, ends = chains.site, chains.offsets[:-1], chains.offsets[1:]
     first_user = _first(~chains.kernel, starts, ends)
-    user = _user_layer(chains, sites, first_user)
+    user, is_sure = _user_layer(chains, sites, first_user)
     in_kernel = chains.kernel
     by_entry = _first(in_kernel & (sites.entry[site] >= 0), starts, first_user)
     by_name = _first(in_kernel & (sites.named[site] >= 0), starts, first_user)
@@ -237,12 +243,15 @@ def _layers_of(chains: _Chains, sites: Sites) -> tuple[Indices, Indices]:
         np.where(by_name < first_user, sites.named[site[np.minimum(by_name, last)]], sites.object[site[starts]]),
     )
     own = np.where(in_kernel[starts], kernel, user).astype(np.int64)
-    caused = np.where(first_user < ends, user, -2).astype(np.int64)
+    caused = np.where(first_user < ends, np.where(in_kernel[starts] & ~is_sure, -1, user), -2).astype(np.int64)
     return own, caused
 
 
-def _user_layer(chains: _Chains, sites: Sites, first_user: Indices) -> Indices:
-    """The layer of the user part of each chain, which starts at ``first_user``; -1 where it has none."""
+def _user_layer(chains: _Chains, sites: Sites, first_user: Indices) -> tuple[Indices, npt.NDArray[np.bool_]]:
+    """The layer of the user part of each chain, which starts at ``first_user``; -1 where it has none.
+
+    And whether that is sure: a chain that is cut off in the object might go on to a frame that a rule names.
+    """
     site, ends = chains.site, chains.offsets[1:]
     last = site.size - 1
     head = np.minimum(first_user, last)
@@ -252,7 +261,8 @@ def _user_layer(chains: _Chains, sites: Sites, first_user: Indices) -> Indices:
     named_at = _first(sites.named[site] >= 0, first_user, leaves_object)
     named = sites.named[site[np.minimum(named_at, last)]]
     found: Indices = np.where(named_at < leaves_object, named, sites.object[site[head]]).astype(np.int64)
-    return np.where(first_user < ends, found, -1)
+    is_sure = ~chains.partial | (named_at < leaves_object) | (leaves_object < ends)
+    return np.where(first_user < ends, found, -1), is_sure
 
 
 def _first(condition: npt.NDArray[np.bool_], starts: Indices, ends: Indices) -> Indices:

@@ -19,6 +19,8 @@ from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
 _BLOCK_BYTES = 1 << 20
 _STACKS_BYTES = 8 << 20  # a sample with its stack has some 8 KB, and each step up is cheaper with more of them
 _NAME_UPDATE = 2
+# A bomb of process events would be kept whole: so many, and one for each few bytes of the file before.
+_MOST_INFLATED, _BYTES_PER_INFLATED = 1 << 18, 4
 _MOST_EVENTS = 1 << 13  # in pipe mode, where each comes alone; all that a kernel has are fewer
 
 
@@ -129,6 +131,10 @@ class Scan:
             consumed = self._walk(block, self._inner_offset)
             if consumed > block.size:
                 raise DamagedRecordError(f"the compressed records at byte {offset} hold trace data")
+            if len(self.records.events) > _MOST_INFLATED + offset // _BYTES_PER_INFLATED:
+                raise DamagedRecordError(
+                    f"the compressed records at byte {offset} inflate to process events without end"
+                )
             self._inner_offset += consumed
             self._inner_rest = block[consumed:].copy()
         self._is_inflating = False

@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hakprof.parse.perf_data import read_perf_data
+import numpy as np
+
+from hakprof.cache import user_cache
+from hakprof.grouping import grouped
+from hakprof.parse.perf_data import read_flat, read_perf_data, short_name
 from hakprof.resources import CATALOGUES
 
 if TYPE_CHECKING:
     from hakprof.layers import Attribution
     from hakprof.parse.perf_data import PerfProfile
+    from hakprof.parse.perf_data.flat import FlatSamples
     from hakprof.project.schema import LayerRule
+    from hakprof.symbols import Symbolizer
+
+UNKNOWN = "[unknown]"
 
 
 class FlatRow(NamedTuple):
@@ -65,7 +73,7 @@ def load_recording(
     from hakprof.symbols import Symbolizer
 
     rules = load_rules(catalogues, layers)
-    symbolizer = Symbolizer(objects, kallsyms=kallsyms)
+    symbolizer = Symbolizer(objects, kallsyms=kallsyms, cache=user_cache())
     profile = read_perf_data(path, frames=symbolizer.call_frames)
     return LayerProfile(profile, attribute(profile, symbolizer, rules))
 
@@ -75,9 +83,33 @@ def flat_profile(path: Path, *, objects: Sequence[Path] = (), kallsyms: Path | N
 
     ParseError for a file that cannot be read; ``objects`` and ``kallsyms`` as for :func:`load_recording`.
     """
-    loaded = load_recording(path, objects=objects, kallsyms=kallsyms)
-    order = {event.name: event.index for event in loaded.profile.events}
-    key = ["event", "comm", "dso", "symbol"]
-    table = loaded.attribution.samples.group_by(key).sum().select(*key, "count", "period")
-    rows = sorted((FlatRow(*row) for row in table.iter_rows()), key=lambda row: (order[row.event], -row.samples, row))
-    return FlatProfile(tuple(rows), loaded.warnings, loaded.profile.truncated)
+    from hakprof.symbols import Symbolizer
+
+    samples = read_flat(path)
+    symbolizer = Symbolizer(objects, kallsyms=kallsyms, cache=user_cache())
+    names = _functions(samples, symbolizer)
+    dsos = [*(short_name(each.path) for each in samples.objects), UNKNOWN]
+    sums: dict[tuple[int, str, str, str], list[int]] = {}
+    columns = (samples.event, samples.comm, samples.object, samples.count, samples.period)
+    for name, event, comm, number, count, period in zip(names, *(each.tolist() for each in columns), strict=True):
+        total = sums.setdefault((event, samples.comms[comm], dsos[number], name), [0, 0])
+        total[0] += count
+        total[1] += period
+    ordered = sorted(sums.items(), key=lambda item: (item[0][0], -item[1][0], item[0]))
+    rows = tuple(FlatRow(samples.events[key[0]], *key[1:], *total) for key, total in ordered)
+    return FlatProfile(rows, (*samples.warnings, *symbolizer.warnings), samples.truncated)
+
+
+def _functions(samples: "FlatSamples", symbolizer: "Symbolizer") -> list[str]:
+    """The function of each row; each address of an object is looked up once."""
+    site, heads = grouped([samples.object, samples.kernel, samples.place])
+    names: list[str] = [UNKNOWN] * heads.size
+    number, kernel, place = samples.object[heads], samples.kernel[heads], samples.place[heads]
+    for one, each in enumerate(samples.objects):
+        for is_kernel, look_up in ((True, symbolizer.kernel_functions), (False, symbolizer.functions)):
+            chosen = np.flatnonzero((number == one) & (kernel == is_kernel))
+            if chosen.size:
+                found = look_up(each.path, each.build_id, place[chosen])
+                for index, name in zip(chosen.tolist(), found, strict=True):
+                    names[index] = name or UNKNOWN
+    return [names[index] for index in site.tolist()]

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from hakprof.analysis.inputs import LINES, STACKS, ProfileFacts
+from hakprof.cache import user_cache
 from hakprof.errors import HakprofError
 from hakprof.layers import RuleSet, attribute, load_rules
 from hakprof.layers.rules import catalogue
@@ -78,7 +79,7 @@ def read_recordings(
             entry = cache / f"{result.cell.id}-{_key(path, environment)}" if cache else None
             cached = _load(entry) if entry else None
             if cached is None:
-                symbolizer = symbolizer or Symbolizer((objects,), kallsyms=kallsyms)
+                symbolizer = symbolizer or Symbolizer((objects,), kallsyms=kallsyms, cache=user_cache())
                 cached = _attribute(result, path, symbolizer, rules)
                 _save(entry, cached)
             found.append(cached)

@@ -10,6 +10,7 @@ import pytest
 from perf_programs import why_not_built
 from perf_recordings import compile_program, record, why_not_live
 
+from hakprof.cache import Cache
 from hakprof.elf import build_id, read_elf
 from hakprof.errors import ParseError
 from hakprof.layers import attribute, load_rules
@@ -159,13 +160,47 @@ def test_a_file_of_another_build_is_not_used(program: Path) -> None:
 
 
 def test_the_cache_gives_the_same_names(program: Path, tmp_path: Path) -> None:
-    offsets = text_offsets(program)
-    first = Symbolizer(cache_dir=tmp_path).user_frames(str(program), build_id(program), offsets)
-    assert list(tmp_path.glob("*.symcache"))
-    assert Symbolizer(cache_dir=tmp_path).user_frames(str(program), build_id(program), offsets) == first
-    for cached in tmp_path.glob("*.symcache"):
-        cached.write_bytes(b"not a cache")
-    assert Symbolizer(cache_dir=tmp_path).user_frames(str(program), build_id(program), offsets) == first
+    cache, identity, offsets = Cache(tmp_path), build_id(program), text_offsets(program)
+    expected = Symbolizer().user_frames(str(program), identity, offsets)
+    assert any(len(frames) > 1 for frames in expected)
+    for kind in ("empty", "filled", "partly filled", "damaged"):
+        if kind == "partly filled":
+            next(tmp_path.glob("inlines-*")).unlink()
+            Symbolizer(cache=cache).user_frames(str(program), identity, offsets[:10])
+        if kind == "damaged":
+            for each in tmp_path.iterdir():
+                each.write_bytes(each.read_bytes()[:-1] + b"?")
+        assert Symbolizer(cache=cache).user_frames(str(program), identity, offsets) == expected
+        assert sorted(each.name.split("-")[0] for each in tmp_path.iterdir()) == ["inlines", "symbols", "symcache"]
+
+
+def test_a_filled_cache_spares_the_symbol_work(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, identity, offsets = Cache(tmp_path), build_id(program), text_offsets(program)
+    Symbolizer(cache=cache).user_frames(str(program), identity, offsets)
+    for name in ("make_symcache", "InlineTable"):
+        monkeypatch.setattr(f"hakprof.symbols.kept.{name}", None)
+    monkeypatch.setattr("hakprof.symbols.symbolizer.elf_symbols", None)
+    assert any(Symbolizer(cache=cache).user_frames(str(program), identity, offsets))
+
+
+def test_a_stripped_file_of_the_same_build_has_entries_of_its_own(program: Path, tmp_path: Path) -> None:
+    stripped = tmp_path / "stripped"
+    subprocess.run(["strip", "--strip-all", "-o", str(stripped), str(program)], check=True)
+    cache, identity, offsets = Cache(tmp_path / "cache"), build_id(program), text_offsets(program)
+    expected = Symbolizer().functions(str(stripped), identity, offsets)
+    whole = Symbolizer(cache=cache).functions(str(program), identity, offsets)
+    assert Symbolizer(cache=cache).functions(str(stripped), identity, offsets) == expected != whole
+
+
+def test_the_kernels_table_is_kept_for_the_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = np.array([0xFFFFFFFF81000150], dtype=np.uint64)
+    (tmp_path / "kallsyms").write_text("ffffffff81000100 t do_work\n")
+    monkeypatch.setattr("hakprof.symbols.symbolizer.PROC_KALLSYMS", tmp_path / "kallsyms")
+    cache = Cache(tmp_path / "cache")
+    for _ in range(2):
+        ((frame,),) = Symbolizer(cache=cache).kernel_frames("[kernel.kallsyms]", None, addresses)
+        assert frame.function == "do_work"
+        (tmp_path / "kallsyms").unlink(missing_ok=True)
 
 
 def test_kernel_names_from_a_copy(tmp_path: Path) -> None:

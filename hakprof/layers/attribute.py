@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from hakprof.layers.frames import Indices, Sites, grouped, resolve_sites
+from hakprof.grouping import grouped
+from hakprof.layers.frames import Indices, Sites, resolve_sites
 from hakprof.layers.rules import UNATTRIBUTED, RuleSet
 from hakprof.parse.perf_data import PerfProfile
 from hakprof.symbols import Symbolizer

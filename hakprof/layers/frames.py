@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from hakprof.grouping import grouped
 from hakprof.layers.rules import Code, RuleSet, plain_name
 from hakprof.parse.perf_data import PerfProfile, short_name
 from hakprof.symbols import Frame, Symbolizer
@@ -67,24 +68,6 @@ def resolve_sites(
     site, heads = grouped([number, kernel, place])
     frames = _name(objects, symbolizer, number[heads], place[heads], kernel[heads])
     return _match(objects, rules, number[heads], kernel[heads], frames), site
-
-
-def grouped(columns: Sequence[npt.NDArray[np.generic]]) -> tuple[Indices, Indices]:
-    """Numbers the distinct rows of some columns, ascending: the number of each row, and a row for each number."""
-    order = _order(columns)
-    differs = np.ones(order.size, dtype=np.bool_)
-    if order.size:
-        differs[1:] = False
-        for column in columns:
-            ordered = column[order]
-            differs[1:] |= ordered[1:] != ordered[:-1]
-    group = np.empty(order.size, dtype=np.int64)
-    group[order] = np.cumsum(differs) - 1
-    return group, order[differs]
-
-
-def _order(columns: Sequence[npt.NDArray[np.generic]]) -> Indices:
-    return np.lexsort(tuple(reversed(columns)))
 
 
 def _objects(profile: PerfProfile) -> _Objects:

@@ -4,10 +4,12 @@ import stat
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from hakprof.errors import HakprofError, ParseError
+
+if TYPE_CHECKING:
+    import polars as pl  # costs 0.15 s, and not every reader makes frames
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 MAX_WARNINGS = 20
@@ -19,7 +21,7 @@ MIN_INT, MAX_INT = -(2**63), 2**63 - 1  # what a frame's whole numbers can hold
 class Parsed:
     """A frame and what was wrong with its source, as sentences with ``source:line``."""
 
-    frame: pl.DataFrame
+    frame: "pl.DataFrame"
     warnings: tuple[str, ...] = ()
 
 

@@ -1,8 +1,10 @@
-"""Chains of inlined functions at an address, from DWARF by way of `symbolic`'s SymCache (cached by build id)."""
+"""Chains of inlined functions at an address, from DWARF by way of `symbolic`'s SymCache."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hakprof.elf import SHF_COMPRESSED, ElfFile
@@ -25,12 +27,15 @@ class Location:
 
 
 class InlineTable:
-    """Looks up chains in one object file; an object without DWARF, or with damaged DWARF, has none."""
+    """Looks up chains in one object file; an object without DWARF, or with damaged DWARF, has none.
 
-    def __init__(self, elf: ElfFile, cache_dir: Path | None) -> None:
+    ``symcache`` gives the bytes of the file's SymCache, as :func:`make_symcache` does.
+    """
+
+    def __init__(self, elf: ElfFile, symcache: Callable[[], bytes | None]) -> None:
         self._base = min((s.address for s in elf.segments), default=0)
         has_dwarf = elf.section(".debug_info") is not None and _is_credible(elf)
-        self._cache = _open_cache(elf, cache_dir) if has_dwarf else None
+        self._cache = _opened(symcache()) if has_dwarf else None
 
     def find(self, address: int) -> tuple[Location, ...]:
         """The chain at a virtual address of the file, innermost first."""
@@ -55,43 +60,31 @@ def _is_credible(elf: ElfFile) -> bool:
     return claimed <= present * _MOST_INFLATION + _INFLATION_FLOOR
 
 
-def _open_cache(elf: ElfFile, cache_dir: Path | None) -> Any | None:
-    """The SymCache of a file, or None when its DWARF cannot be used."""
+def make_symcache(path: Path) -> bytes | None:
+    """A file's DWARF, ordered by address; None when it cannot be used."""
+    from symbolic.debuginfo import Archive
     from symbolic.exceptions import SymbolicError
-    from symbolic.symcache import SYMCACHE_LATEST_VERSION, SymCache
 
-    stored = None
-    if cache_dir is not None and elf.build_id is not None:
-        stored = cache_dir / f"{elf.build_id}-{elf.path.stat().st_size}-v{SYMCACHE_LATEST_VERSION}.symcache"
-        if stored.exists():
-            try:
-                return SymCache.open(str(stored))  # type: ignore[no-untyped-call]
-            except SymbolicError:
-                stored.unlink(missing_ok=True)
     try:
-        cache = _make_cache(elf.path)
+        archive = Archive.open(str(path))
+        one = next(iter(archive.iter_objects()), None)
+        if one is None:
+            return None
+        with TemporaryFile() as stream:
+            one.make_symcache().dump_into(stream)  # type: ignore[no-untyped-call]
+            stream.seek(0)
+            return stream.read()
     except (SymbolicError, LookupError):
         return None
-    if stored is not None and cache is not None:
-        _store(cache, stored)
-    return cache
 
 
-def _make_cache(path: Path) -> Any | None:
-    from symbolic.debuginfo import Archive
+def _opened(content: bytes | None) -> Any | None:
+    from symbolic.exceptions import SymbolicError
+    from symbolic.symcache import SymCache
 
-    archive = Archive.open(str(path))
-    one = next(iter(archive.iter_objects()), None)
-    return one.make_symcache() if one is not None else None
-
-
-def _store(cache: Any, path: Path) -> None:
-    """Writes the cache; a folder that cannot be written only costs time."""
-    partial = path.with_name(f".{path.name}.partial")
+    if content is None:
+        return None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            cache.dump_into(stream)
-        partial.replace(path)
-    except OSError:
-        return
+        return SymCache.from_bytes(content)  # type: ignore[no-untyped-call]
+    except SymbolicError:
+        return None

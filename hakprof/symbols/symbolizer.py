@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hakprof.elf import ElfFile, parse_build_id_note
+from hakprof.cache import Cache
+from hakprof.elf import Segment, parse_build_id_note
 from hakprof.errors import ParseError
 from hakprof.symbols.callframes import FileCallFrames
 from hakprof.symbols.demangle import demangle
-from hakprof.symbols.inlines import InlineTable
-from hakprof.symbols.kallsyms import read_kallsyms, running_kernel
-from hakprof.symbols.objects import ObjectFinder
+from hakprof.symbols.kallsyms import PROC_KALLSYMS, read_kallsyms
+from hakprof.symbols.kept import Chain, KeptInlines, kept_table, kernel_name, object_name
+from hakprof.symbols.objects import FoundObject, ObjectFinder
 from hakprof.symbols.perf_map import is_perf_map, read_perf_map
 from hakprof.symbols.symtab import SymbolTable, elf_symbols, merged_table, plt_symbols, table_of
 
@@ -35,9 +36,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    segments: ElfFile | None
+    segments: tuple[Segment, ...]
     symbols: SymbolTable
-    inlines: InlineTable | None
+    inlines: KeptInlines | None
     exported_only: bool = False
 
 
@@ -46,17 +47,17 @@ class Symbolizer:
 
     ``search`` are folders laid out `<folder>/<build id>/<file name>`; ``kallsyms`` is a copy of the recorded machine's
     /proc/kallsyms (may be .gz), the running kernel's being used otherwise if its build id is the recorded one;
-    ``cache_dir`` keeps what is costly to compute. What could not be named, and why, is in ``warnings``. ``call_frames``
+    ``cache`` keeps what is costly to compute. What could not be named, and why, is in ``warnings``. ``call_frames``
     are the rules for unwinding stacks in the same objects.
     """
 
     def __init__(
-        self, search: Sequence[Path] = (), *, kallsyms: Path | None = None, cache_dir: Path | None = None
+        self, search: Sequence[Path] = (), *, kallsyms: Path | None = None, cache: Cache | None = None
     ) -> None:
         self._finder = ObjectFinder(search)
         self.call_frames = FileCallFrames(self._finder)
         self._kallsyms = kallsyms
-        self._cache_dir = cache_dir
+        self._cache = cache
         self._objects: dict[tuple[str, str | None], _Object] = {}
         self._kernel: dict[str | None, SymbolTable] = {}
         self._warnings: list[str] = []
@@ -76,10 +77,24 @@ class Symbolizer:
         one = self._object(path, build_id)
         addresses = _virtual_addresses(one.segments, offsets)
         slots = one.symbols.find(addresses).tolist()
+        chains = one.inlines.find(addresses.tolist()) if one.inlines is not None else [()] * len(slots)
         return [
-            self._frames(one, path, address, demangle(one.symbols.names[slot]) if slot >= 0 else None)
-            for address, slot in zip(addresses.tolist(), slots, strict=True)
+            _frames(chain, path, demangle(one.symbols.names[slot]) if slot >= 0 else None)
+            for chain, slot in zip(chains, slots, strict=True)
         ]
+
+    def functions(self, path: str, build_id: str | None, offsets: npt.NDArray[np.uint64]) -> list[str | None]:
+        """The outermost function at file offsets of an object, None where none is known.
+
+        DWARF, which is slow to read, is asked only where the symbol table has no name.
+        """
+        one = self._object(path, build_id)
+        slots = one.symbols.find(_virtual_addresses(one.segments, offsets))
+        names = [demangle(one.symbols.names[slot]) if slot >= 0 else None for slot in slots.tolist()]
+        nameless = np.flatnonzero(slots < 0)
+        for index, frames in zip(nameless.tolist(), self.user_frames(path, build_id, offsets[nameless]), strict=True):
+            names[index] = frames[-1].function if frames else None
+        return names
 
     def kernel_frames(
         self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]
@@ -91,6 +106,11 @@ class Symbolizer:
         unnamed = () if path.startswith(("[", "/")) else (Frame(path, None, None, path, False),)
         return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else unnamed for s in slots]
 
+    def kernel_functions(self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]) -> list[str | None]:
+        """The function at kernel addresses, None where none is known."""
+        frames = self.kernel_frames(path, build_id, addresses)
+        return [each[-1].function if each else None for each in frames]
+
     def symbol_names(self, path: str, build_id: str | None) -> tuple[str, ...]:
         """All names in the symbol table of an object; () for a stripped or missing one."""
         return self._object(path, build_id).symbols.names
@@ -98,16 +118,6 @@ class Symbolizer:
     def names_exported_only(self, path: str, build_id: str | None) -> bool:
         """Whether an object was found, and without the table of its own functions: .dynsym has the exported ones."""
         return self._object(path, build_id).exported_only
-
-    @staticmethod
-    def _frames(one: _Object, path: str, address: int, symbol: str | None) -> tuple[Frame, ...]:
-        chain = one.inlines.find(address) if one.inlines is not None else ()
-        frames = [Frame(demangle(each.function), each.file, each.line, path, True) for each in chain[:-1]]
-        outer = chain[-1] if chain else None
-        if symbol is not None or outer is not None:
-            name = symbol if symbol is not None or outer is None else outer.function
-            frames.append(Frame(name, outer.file if outer else None, outer.line if outer else None, path, False))
-        return tuple(frames)
 
     def _object(self, path: str, build_id: str | None) -> _Object:
         key = (path, build_id)
@@ -117,21 +127,23 @@ class Symbolizer:
 
     def _load(self, path: str, build_id: str | None) -> _Object:
         if is_perf_map(path):
-            return _Object(None, read_perf_map(Path(path)), None)
+            return _Object((), read_perf_map(Path(path)), None)
         found = self._finder.find(path, build_id)
         if found is None:
-            return _Object(None, _NO_SYMBOLS, None)
+            return _Object((), _NO_SYMBOLS, None)
         if not build_id and path.startswith("/"):
             self._unverified.append(path)
+        name = object_name(found)
         try:
-            symbols = merged_table(elf_symbols(found.debug) or elf_symbols(found.runtime), plt_symbols(found.runtime))
+            symbols = kept_table(self._cache, name, lambda: _symbols_of(found))
         except (ParseError, OSError) as error:
             self._warnings.append(f"{path}: its symbols cannot be read: {error}")
             symbols = _NO_SYMBOLS
         if not symbols.names:
             self._warnings.append(f"{path}: has no symbols (stripped), its samples stay without names")
         exported_only = found.debug.section(".symtab") is None
-        return _Object(found.runtime, symbols, InlineTable(found.debug, self._cache_dir), exported_only)
+        inlines = KeptInlines(found.debug, self._cache, name)
+        return _Object(found.runtime.segments, symbols, inlines, exported_only)
 
     def _kernel_table(self, build_id: str | None) -> SymbolTable:
         if build_id not in self._kernel:
@@ -147,7 +159,7 @@ class Symbolizer:
                 self._warnings.append("recorded under another kernel: kernel functions stay without names")
                 return _NO_SYMBOLS
             else:
-                table = running_kernel(self._cache_dir)
+                table = kept_table(self._cache, kernel_name(), lambda: read_kallsyms(PROC_KALLSYMS))
         except ParseError as error:
             self._warnings.append(error.message)
             return _NO_SYMBOLS
@@ -165,10 +177,23 @@ def running_kernel_build_id() -> str | None:
         return None
 
 
-def _virtual_addresses(elf: ElfFile | None, offsets: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _symbols_of(found: FoundObject) -> SymbolTable:
+    return merged_table(elf_symbols(found.debug) or elf_symbols(found.runtime), plt_symbols(found.runtime))
+
+
+def _frames(chain: Chain, path: str, symbol: str | None) -> tuple[Frame, ...]:
+    frames = [Frame(demangle(each.function), each.file, each.line, path, True) for each in chain[:-1]]
+    outer = chain[-1] if chain else None
+    if symbol is not None or outer is not None:
+        name = symbol if symbol is not None or outer is None else outer.function
+        frames.append(Frame(name, outer.file if outer else None, outer.line if outer else None, path, False))
+    return tuple(frames)
+
+
+def _virtual_addresses(segments: tuple[Segment, ...], offsets: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """File offsets → the addresses that symbols and DWARF use, by the segments of the file."""
     addresses = offsets.copy()
-    for segment in elf.segments if elf is not None else ():
+    for segment in segments:
         inside = (offsets >= segment.offset) & (offsets - np.uint64(segment.offset) < segment.file_size)
         shift = np.uint64((segment.address - segment.offset) % 2**64)
         addresses[inside] = offsets[inside] + shift

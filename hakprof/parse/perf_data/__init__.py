@@ -1,13 +1,27 @@
 """Reader of perf.data files: streamed, vectorised, added up as it goes.
 
 header.py      where the records are, which events, what perf noted about the machine
-walk.py        record boundaries in a block        samples.py    the samples of a block as columns
+walk.py        record boundaries in a block        adding.py     samples added up, by one of:
+compiled.py    walker.c, where it is built         samples.py    columns of a block, with numpy
 aggregate.py   rows of equal samples, merged       records.py    all other records
 processes.py   names and mappings over time        place.py      rows → PerfProfile
 """
 
-from hakprof.parse.perf_data.profile import PerfEvent, PerfProfile, Stacks
-from hakprof.parse.perf_data.reader import read_perf_data
+from typing import TYPE_CHECKING, Any
+
+from hakprof.parse.perf_data.reader import read_flat, read_perf_data
 from hakprof.parse.perf_data.records import short_name
 
-__all__ = ("PerfEvent", "PerfProfile", "Stacks", "read_perf_data", "short_name")
+if TYPE_CHECKING:
+    from hakprof.parse.perf_data.profile import PerfEvent, PerfProfile, Stacks
+
+__all__ = ("PerfEvent", "PerfProfile", "Stacks", "read_flat", "read_perf_data", "short_name")
+
+
+def __getattr__(name: str) -> Any:
+    """The classes that hold frames, when asked for: importing polars takes longer than reading most recordings."""
+    if name in __all__:
+        from hakprof.parse.perf_data import profile
+
+        return getattr(profile, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from hakprof.parse.perf_data.samples import Layout, SampleDecoder
 from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, Indices, SampleRuns, SampleTaker
 
-_MOST_EVENTS = 1 << 16  # more do not fit into the tables
+_MOST_EVENTS = 1 << 13  # all that a kernel has are fewer
 _MOST_ENGINES = 64  # perf describes all events before the first sample
 
 
@@ -73,7 +73,7 @@ class SampleAdder:
             if not self._attrs:
                 raise DamagedRecordError(f"samples at byte {offset} come before any event was described")
             if len(self._attrs) > _MOST_EVENTS or len(self._engines) == _MOST_ENGINES:
-                raise DamagedRecordError(f"events are described without end before byte {offset}")
+                raise DamagedRecordError(f"too many events are described before byte {offset}")
             self._engine = self._make_engine()
             self._engines.append(self._engine)
         return self._engine

@@ -1,6 +1,8 @@
-"""Reading a perf.data file into a PerfProfile: scan the records, then place the aggregated samples."""
+"""Reading a perf.data file: scan the records, then place the aggregated samples."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,21 +10,34 @@ from hakprof.errors import ParseError
 from hakprof.parse.perf_data.aggregate import SampleTable
 from hakprof.parse.perf_data.dumps import holds_stacks
 from hakprof.parse.perf_data.epochs import Boundaries
+from hakprof.parse.perf_data.flat import FlatSamples, flat_samples
 from hakprof.parse.perf_data.format import RECORD_NAMES
 from hakprof.parse.perf_data.frames import CallFrames
-from hakprof.parse.perf_data.header import read_header
-from hakprof.parse.perf_data.place import place_samples
+from hakprof.parse.perf_data.header import describe_events, read_header
 from hakprof.parse.perf_data.processes import ProcessHistory
-from hakprof.parse.perf_data.profile import PerfProfile
 from hakprof.parse.perf_data.scan import Scan
 from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.text import open_stored
+
+if TYPE_CHECKING:
+    from hakprof.parse.perf_data.profile import PerfProfile
 
 _MOST_CHANGES = 1 << 24  # of all threads together
 _RECORD_AGAIN = "record again: `perf record -g -o perf.data -- PROGRAM`"
 
 
-def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> PerfProfile:
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """All that the records of a file say."""
+
+    scan: Scan
+    table: SampleTable
+    history: ProcessHistory
+    warnings: tuple[str, ...]
+    truncated: bool
+
+
+def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> "PerfProfile":
     """Reads a recording of perf record: a file, compressed (-z) or not, or what it wrote to a pipe (-o -).
 
     The stacks of a recording with `--call-graph dwarf` are unwound by the rules in ``frames``
@@ -30,18 +45,50 @@ def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> PerfProfi
     Raises ParseError when the file is missing, not perf.data, of an unsupported kind, or without a single sample.
     A recording that is cut off or damaged in the middle gives what stands before that, ``truncated`` and a warning.
     """
+    from hakprof.parse.perf_data.place import place_samples
+
+    found = _read(path, frames, keeps_chains=True)
+    return place_samples(
+        found.table,
+        found.scan.chains,
+        found.history,
+        found.scan.attrs,
+        found.scan.notes,
+        found.scan.records,
+        warnings=found.warnings,
+        truncated=found.truncated,
+    )
+
+
+def read_flat(path: Path) -> FlatSamples:
+    """Reads a recording without its call chains; errors as of :func:`read_perf_data`."""
+    found = _read(path, None, keeps_chains=False)
+    return flat_samples(
+        found.table,
+        found.history,
+        found.scan.notes,
+        describe_events(found.scan.attrs, found.scan.notes),
+        warnings=found.warnings,
+        truncated=found.truncated,
+    )
+
+
+def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scanned:
     try:
         with open_stored(path, remedy=_RECORD_AGAIN) as stream:
             header = read_header(stream, path)
             # Stacks become chains in a second pass: only then it is known what was mapped where.
-            scan = Scan(header, {}, keeps_chains=not holds_stacks(header.attrs, header.notes.arch))
+            unwinds = keeps_chains and holds_stacks(header.attrs, header.notes.arch)
+            scan = Scan(header, {}, keeps_chains=keeps_chains and not unwinds)
             scan.run(stream)
             history = ProcessHistory(scan.records.events)
             boundaries, undivided = _straddled(scan.table, history)
-            unwinder = StackUnwinder(history, frames) if holds_stacks(scan.attrs, scan.notes.arch) else None
+            unwinder = None
+            if keeps_chains and holds_stacks(scan.attrs, scan.notes.arch):
+                unwinder = StackUnwinder(history, frames)
             if boundaries or unwinder is not None:
                 # Some rows hold samples from before and after a change of their thread: add up again, apart.
-                scan = Scan(header, boundaries, unwinder=unwinder)
+                scan = Scan(header, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
                 scan.run(stream)
     except OSError as error:
         raise ParseError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -49,13 +96,10 @@ def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> PerfProfi
     if table is None or not table.key.size:
         reason = scan.warnings[0] if scan.warnings else "it holds no samples"
         raise ParseError(f"{path}: {reason}", remedy=_RECORD_AGAIN)
-    return place_samples(
+    return _Scanned(
+        scan,
         table,
-        scan.chains,
         history,
-        scan.attrs,
-        scan.notes,
-        scan.records,
         warnings=(
             *header.warnings,
             *scan.warnings,

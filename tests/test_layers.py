@@ -87,6 +87,13 @@ def test_stacks_run_from_root_to_leaf_with_inlined_functions(found: Attribution)
 
 
 @live
+def test_beginnings_are_the_first_of_the_stacks(found: Attribution) -> None:
+    first = found.stacks.with_columns(pl.col("frames").list.first().alias("function"))
+    expected = first.group_by("event", "function").agg(pl.col("count").sum()).sort("event", "function")
+    assert found.beginnings.equals(expected)
+
+
+@live
 def test_the_result_does_not_depend_on_chance(profile: PerfProfile, found: Attribution) -> None:
     again = attribute(profile, Symbolizer(), load_rules(ALL))
     for name in ("samples", "stacks", "lines", "unattributed_symbols"):

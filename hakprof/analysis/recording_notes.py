@@ -81,10 +81,9 @@ def _chains(profile: PerfProfile, attribution: Attribution, samples: pl.DataFram
     if not profile.has_chains:
         yield "recorded without call chains (perf record -g): what caused the kernel's work is not known"
         return
-    stacks = attribution.stacks.filter(pl.col("event") == event)
-    total = int(stacks["count"].sum())
-    ends_early = ~pl.col("frames").list.first().is_in(_BEGINNINGS)
-    partial = int(stacks.filter(ends_early)["count"].sum()) / total if total else 0.0
+    chains = attribution.beginnings.filter(pl.col("event") == event)
+    total = int(chains["count"].sum())
+    partial = int(chains.filter(~pl.col("function").is_in(_BEGINNINGS))["count"].sum()) / total if total else 0.0
     if partial > PARTIAL_WARN_SHARE:
         yield (
             f"{wording.pct(partial)} of the call chains end before the function that their thread began with (code"

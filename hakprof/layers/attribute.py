@@ -95,6 +95,11 @@ class Attribution:
         return _stacks(self._basis)
 
     @cached_property
+    def beginnings(self) -> pl.DataFrame:
+        """event, function (the outermost of the call chain, named as in ``stacks``), count"""
+        return _beginnings(self._basis)
+
+    @cached_property
     def lines(self) -> pl.DataFrame:
         """event, layer, function, file, line (null where unknown), count: of the leaf only"""
         return _lines(self._basis)
@@ -291,6 +296,13 @@ def _stacks(basis: _Basis) -> pl.DataFrame:
     by_chain = _sum(basis.rows, ("event", "chain", "self_layer"), ("count",)).join(text, on="chain", how="left")
     by_names = _sum(by_chain.rename({"self_layer": "layer"}), ("event", "frames", "layer"), ("count",))
     return by_names.with_columns(pl.col("frames").str.split("\n"))
+
+
+def _beginnings(basis: _Basis) -> pl.DataFrame:
+    """One row for each event and outermost name."""
+    roots = basis.chains.site[basis.chains.offsets[1:] - 1][basis.rows["chain"].to_numpy()]
+    outermost = pl.Series([names[0] for names in basis.sites.labels()], dtype=pl.String)
+    return _sum(basis.rows.with_columns(outermost.gather(roots).alias("function")), ("event", "function"), ("count",))
 
 
 def _lines(basis: _Basis) -> pl.DataFrame:

@@ -51,8 +51,6 @@ def annotate(
     recorded (by its build id) or not at all.
     """
     from hakprof.annotate import Wanted, annotate_layer
-    from hakprof.report.json_out import to_json
-    from hakprof.report.render import render_annotation_markdown
 
     selection = chosen_selection(target, project, store, rules=rules, workload=workload, allocator=allocator)
     wanted = Wanted(
@@ -67,6 +65,10 @@ def annotate(
     )
     annotation = annotate_layer(selection, wanted)
     if format is Format.JSON:
+        from hakprof.report.json_out import to_json
+
         emit(to_json(annotation))
     else:
+        from hakprof.report.render import render_annotation_markdown
+
         emit_document(render_annotation_markdown(annotation))

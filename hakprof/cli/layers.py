@@ -65,17 +65,20 @@ def layers(
         return
     from hakprof.analysis.listing import Narrowing
     from hakprof.inspection import report_layers
-    from hakprof.report.json_out import to_json
-    from hakprof.report.layer_report import CSV_COLUMNS, layer_rows
-    from hakprof.report.render import render_layers_markdown
 
     selection = chosen_selection(target, project, store, rules=rules, workload=workload, allocator=allocator)
     report = report_layers(selection, Narrowing(event, comm, dso), functions=functions)
     if format is TableFormat.JSON:
+        from hakprof.report.json_out import to_json
+
         emit(to_json(report))
     elif format is TableFormat.CSV:
+        from hakprof.report.layer_report import CSV_COLUMNS, layer_rows
+
         emit_csv(CSV_COLUMNS, layer_rows(report))
     else:
+        from hakprof.report.render import render_layers_markdown
+
         emit_document(render_layers_markdown(report))
 
 

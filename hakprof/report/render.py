@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hakprof import units
 from hakprof.analysis import wording
-from hakprof.analysis.annotation import Annotation
-from hakprof.analysis.statistics import Estimate, Share
 from hakprof.report import markdown
 from hakprof.report.assembly import assembly, place
-from hakprof.report.doctor import DoctorReport
-from hakprof.report.layer_report import LayerReport
-from hakprof.report.model import DiffReport, Report
 from hakprof.resources import templates_dir
+
+if TYPE_CHECKING:  # each command renders one of them, and needs no other
+    from hakprof.analysis.annotation import Annotation
+    from hakprof.analysis.statistics import Estimate, Share
+    from hakprof.report.doctor import DoctorReport
+    from hakprof.report.layer_report import LayerReport
+    from hakprof.report.model import DiffReport, Report
 
 # Few marks, and each with a word beside it.
 _MARKS = {
@@ -30,27 +33,27 @@ _MARKS = {
 }
 
 
-def render_markdown(report: Report) -> str:
+def render_markdown(report: "Report") -> str:
     """The report as one Markdown document."""
     return _tidy(_environment().get_template("report.md.j2").render(report=report))
 
 
-def render_diff_markdown(report: DiffReport) -> str:
+def render_diff_markdown(report: "DiffReport") -> str:
     """The comparison as one Markdown document."""
     return _tidy(_environment().get_template("diff.md.j2").render(diff=report, comparison=report.comparison))
 
 
-def render_doctor_markdown(report: DoctorReport) -> str:
+def render_doctor_markdown(report: "DoctorReport") -> str:
     """What the machine can measure as one Markdown document."""
     return _tidy(_environment().get_template("doctor.md.j2").render(doctor=report))
 
 
-def render_layers_markdown(report: LayerReport) -> str:
+def render_layers_markdown(report: "LayerReport") -> str:
     """The layers of recordings as one Markdown document."""
     return _tidy(_environment().get_template("layer_report.md.j2").render(report=report))
 
 
-def render_annotation_markdown(annotation: Annotation) -> str:
+def render_annotation_markdown(annotation: "Annotation") -> str:
     """A layer's hottest lines and instructions as one Markdown document."""
     return _tidy(_environment().get_template("annotation.md.j2").render(note=annotation))
 
@@ -111,7 +114,7 @@ def _or_dash(formatter: Callable[[float], str]) -> Callable[[float | None], str]
     return lambda value: "—" if value is None else formatter(value)
 
 
-def share(value: Share) -> str:
+def share(value: "Share") -> str:
     """``12.3 % ±0.4``; ``1.5 % (0.4–5.4)`` where the interval is too lopsided for one number (next to 0 and 100 %)."""
     half = max(value.value - value.low, value.high - value.value)
     if value.value - half >= 0 and value.value + half <= 1:
@@ -120,7 +123,7 @@ def share(value: Share) -> str:
     return f"{units.share(value.value)} ({low}–{high})"
 
 
-def ratio(value: Estimate | None) -> str:
+def ratio(value: "Estimate | None") -> str:
     """``1.23× (1.20–1.26)``; a dash where there is nothing to compare with."""
     if value is None:
         return "—"

@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-TARGETS = ("perf_data", "twins", "elf", "texts", "walker")
-_MAX_LENGTH = {"perf_data": 16384, "twins": 16384, "elf": 24576, "texts": 4096, "walker": 1024}
-_SEEDS = {"twins": "perf_data"}  # others start from those of their own name, the walker from nothing
+TARGETS = ("perf_data", "twins", "layers", "elf", "texts", "walker")
+_MAX_LENGTH = {"perf_data": 16384, "twins": 16384, "layers": 8192, "elf": 24576, "texts": 4096, "walker": 1024}
+_SEEDS = {
+    "twins": "perf_data",
+    "layers": "perf_data",
+}  # others start from those of their own name, the walker from nothing
 _SANITIZED = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined")
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _PROGRESS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+)", re.MULTILINE)

@@ -175,6 +175,24 @@ def test_a_compressed_record_that_inflates_without_end_is_damage(tmp_path: Path)
     assert any("inflate" in warning for warning in profile.warnings)
 
 
+def test_process_events_that_inflate_without_end_are_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hakprof.parse.perf_data.scan._MOST_INFLATED", 1000)
+    made = _target_module("recordings")
+    bomb = made.zstd(mapping(0x1000, time=5) * 20_000)
+    profile = read(made.assemble(recording([sample(1), made.record(81, 0, bomb)])), tmp_path)
+    assert profile.truncated
+    assert profile.mappings.height < 20_000
+    assert any("process events without end" in warning for warning in profile.warnings)
+
+
+def test_made_up_kinds_of_records_are_counted_together(tmp_path: Path) -> None:
+    record = _target_module("recordings").record
+    file = _target_module("recordings").assemble(recording([sample(1)] + [record(1000 + n, 0, b"") for n in range(99)]))
+    profile = read(file, tmp_path)
+    assert profile.record_counts["TOTAL"] == 100
+    assert len(profile.record_counts) == 3
+
+
 def test_compressed_records_in_compressed_records_are_damage(tmp_path: Path) -> None:
     made = _target_module("recordings")
     inner = made.zstd(sample(2))

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from hakprof.parse.perf_data import format as fmt
 from hakprof.parse.perf_data.processes import KERNEL_PID, CommEvent, ForkEvent, MapEvent, ProcessEvent
 
+_BEYOND_ALL_KINDS = 256  # made-up kinds are counted together: each would take more room than its record
 _NO_FILE = ("//anon", "/dev/zero", "/anon_hugepage", "[stack", "/SYSV", "[heap]")
 _KSYMBOL = struct.Struct("<QIHH")
 _PERF_MAP = re.compile(r"perf-(\d+)\.map")
@@ -32,7 +33,7 @@ class RecordCollector:
 
     def take(self, kind: int, misc: int, record: memoryview, offset: int) -> int:
         """Takes in one record; returns the bytes of trace data that follow it outside any record."""
-        self.counts[kind] += 1
+        self.counts[min(kind, _BEYOND_ALL_KINDS)] += 1
         try:
             return self._take(kind, misc, record, offset)
         except (struct.error, IndexError):

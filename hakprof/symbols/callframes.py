@@ -17,7 +17,8 @@ from hakprof.symbols.cfa_program import CommonEntry, DamagedFramesError, Program
 from hakprof.symbols.objects import FoundObject, ObjectFinder
 
 _COMPRESSED = 1 << 11
-_MOST_ENTRIES = 1 << 21
+_MOST_ENTRIES = 1 << 20
+_MOST_INSTRUCTIONS = 1 << 16  # bytes for one function
 _WORD = 1 << 64
 _OMITTED = 0xFF
 _VALUE_SIZES = {0x0: (8, False), 0x2: (2, False), 0x3: (4, False), 0x4: (8, False)}
@@ -178,6 +179,8 @@ class _Section:
         if common.has_augmentation:
             length, at = unsigned_leb(self._bytes, at)
             at += length
+        if end - at > _MOST_INSTRUCTIONS or len(common.instructions) > _MOST_INSTRUCTIONS:
+            raise DamagedFramesError("more instructions than a function needs")
         return Program(common, start - shift, start + size - shift, address - shift).run(self._bytes[at:end])
 
 

@@ -22,6 +22,7 @@ from hakprof.parse.perf_data.walk import Indices, Words
 
 MOST_FRAMES = 1024
 _ADDRESS_BITS = 48
+_MOST_SPACES = (1 << 64 - _ADDRESS_BITS) - 1
 _FURTHEST_FRAME = 0x4000  # a frame pointer that leads further up is none (libunwind's guess)
 _WORD = np.uint64(8)
 
@@ -182,8 +183,9 @@ class _Spaces:
     def __init__(self, history: ProcessHistory, pid: npt.NDArray[np.int32], time: Words) -> None:
         epochs = history.map_epochs(pid, time)
         pairs, number = np.unique(np.stack((pid.astype(np.int64), epochs)), axis=1, return_inverse=True)
-        self.number: Indices = number.reshape(-1)
-        found = [history.space(one, epoch) for one, epoch in pairs.T.tolist()]
+        # A block with more processes than that is made up: the rest of them are without mappings.
+        self.number: Indices = np.minimum(number.reshape(-1), _MOST_SPACES)
+        found = [history.space(one, epoch) for one, epoch in pairs.T[:_MOST_SPACES].tolist()]
         key = [np.uint64(index << _ADDRESS_BITS) for index in range(len(found))]
         low = np.uint64(1 << _ADDRESS_BITS)
         inside = [starts < low for starts, _, _ in found]

@@ -78,6 +78,7 @@ def _results(analysis: Analysis) -> "pd.DataFrame":
             "allocator": row.allocator,
             "variant": row.variant,
             "ops_per_second": row.ops_per_second.value,
+            "of_ceiling": row.of_ceiling,
             "low": row.ops_per_second.low,
             "high": row.ops_per_second.high,
             "runs": row.runs.n,

@@ -24,7 +24,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from hakprof.errors import ProjectError, StoreError
-from hakprof.model.run import Cell, CellResult, Manifest
+from hakprof.model.run import CEILING, Cell, CellResult, Manifest
 from hakprof.project.load import parse_project
 
 MANIFEST = "manifest.json"
@@ -207,7 +207,7 @@ def _refuse_contradictions(file: Path, manifest: Manifest) -> None:
         raise StoreError(f"{file}: its project file has no study {manifest.study[:80]!r}", remedy=_BROKEN_REMEDY)
     if manifest.subject != project.project.name:
         raise StoreError(f"{file}: its project file has no subject {manifest.subject[:80]!r}", remedy=_BROKEN_REMEDY)
-    allocators = {project.project.name, *project.peers}
+    allocators = {project.project.name, *project.peers, *([CEILING] if project.project.ceiling else [])}
     for number, cell in enumerate(manifest.cells):
         for key, name, known in (
             ("workload", cell.workload, project.workloads),

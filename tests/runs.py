@@ -34,6 +34,7 @@ name = "demo"
 title = "Demo"
 default_study = "bottleneck"
 library = "lib/libdemo.so"
+ceiling = "lib/libnull.so"
 
 [builds.release]
 source = "native"

@@ -7,7 +7,7 @@ import pytest
 
 from hakprof.collect.capabilities import Detection
 from hakprof.collect.plan import make_plan
-from hakprof.model.run import Capability, Cell, Collector, Host
+from hakprof.model.run import CEILING, Capability, Cell, Collector, Host
 from hakprof.project import load_project
 from hakprof.project.schema import Project
 from hakprof.resources import default_project_file
@@ -50,13 +50,22 @@ def test_every_cell_is_planned_once_and_has_a_name_of_its_own(project: Project) 
     study = project.studies["bottleneck"]
     contenders = len(study.variants) + len(study.peers)
     counts = Counter(cell.collector for cell in plan.cells)
-    assert counts[Collector.THROUGHPUT] == len(study.workloads) * contenders * study.repetitions
+    with_ceiling = contenders + 1
+    assert counts[Collector.THROUGHPUT] == len(study.workloads) * with_ceiling * study.repetitions
     assert counts[Collector.PERF_STAT] == len(study.workloads) * contenders
     assert counts[Collector.PERF_RECORD] == len(study.workloads)
     assert counts[Collector.STRACE] == len(study.workloads) * 2
     assert counts[Collector.COUNTERS] == len(study.workloads)
     assert len({cell.id for cell in plan.cells}) == len(plan.cells)
     assert plan.skipped == ()
+
+
+def test_the_ceiling_is_asked_for_throughput_alone(project: Project) -> None:
+    plan = make_plan(project, project.studies["bottleneck"], quick=False, detection=machine())
+    assert {cell.collector for cell in plan.cells if cell.allocator == CEILING} == {Collector.THROUGHPUT}
+    without = project.model_copy(update={"project": project.project.model_copy(update={"ceiling": None})})
+    plan = make_plan(without, project.studies["bottleneck"], quick=False, detection=machine())
+    assert CEILING not in {cell.allocator for cell in plan.cells}
 
 
 def test_quick_has_fewer_repetitions(project: Project) -> None:

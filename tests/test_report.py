@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runs import PROJECT, RunBuilder, healthy, with_frames
 
 from hakprof.analysis.inputs import RunData
-from hakprof.model.run import Capability, CellStatus, Collector, Skipped
+from hakprof.model.run import CEILING, BinaryInfo, Capability, CellStatus, Collector, Skipped
 from hakprof.report import markdown
 from hakprof.report.build import build_report
 from hakprof.report.json_out import to_json
@@ -107,6 +107,22 @@ def test_gap_table_has_the_documents_shape() -> None:
     assert rows[0] == ["Allocator", "Tiny", "Large"]
     assert rows[2] == ["system malloc", "50.0M ops/s (100.0 %)", "50.0M ops/s (100.0 %)"]
     assert rows[-1][1] == "**1.25×** mimalloc"
+
+
+def test_the_ceiling_stands_beside_each_result_and_is_no_peer() -> None:
+    preload = BinaryInfo(path="/store/build/release/lib/libnull.so")
+    builder = healthy().throughput([200.0] * 7, "small", CEILING, preload=preload)
+    text = document(builder.build())
+    results = table_rows(section(text, "1."))
+    assert results[0][-1] == "Of ceiling"
+    of_ceiling = {tuple(row[:2]): row[-1] for row in results}
+    assert of_ceiling["small blocks", "mimalloc"] == "40.0 %"
+    assert of_ceiling["small blocks", "**Demo**, default"] == "50.0 %"
+    assert of_ceiling["large blocks", "mimalloc"] == "—"
+    assert table_rows(section(text, "Executive Summary")) == table_rows(
+        section(document(healthy().build()), "Executive Summary")
+    )
+    assert "Of ceiling" not in document(healthy().build())
 
 
 def test_workloads_that_not_everybody_completed_are_not_averaged() -> None:

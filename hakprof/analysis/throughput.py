@@ -17,7 +17,7 @@ from hakprof.analysis.statistics import (
     spread,
 )
 from hakprof.analysis.wording import configuration, listing
-from hakprof.model.run import Collector
+from hakprof.model.run import CEILING, Collector
 
 NOISE_FLOOR = 0.01  # no difference below 1 % is called one: layout and placement alone move that much
 SIGNIFICANCE = 0.05
@@ -42,6 +42,7 @@ class ResultRow:
     ratios: Mapping[str, Estimate]  # peer → ratio; the row's own peer is 1
     fastest_peer: str | None
     vs_fastest_peer: Estimate | None
+    of_ceiling: float | None  # this row's median over that of an allocator that does nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Throughput:
     best: tuple[BestConfiguration, ...]
     gaps: GapTable
     reference_peers: tuple[str, ...]  # peers that have a column of their own in the results table
+    ceilings: Mapping[str, float]  # workload → operations per second of an allocator that does nothing
 
     def row(self, workload: str, allocator: str, variant: str = "default") -> ResultRow | None:
         return next(
@@ -126,7 +128,12 @@ def analyse_throughput(run: RunData) -> Throughput:
         for configuration in _configurations(run, values.get(workload, {}), peers)
     ]
     best = [found for workload in run.workloads if (found := _best(run, workload, rows)) is not None]
-    return Throughput(tuple(rows), tuple(best), _gap_table(run, rows, peers), peers[:2])
+    ceilings = {
+        workload: median_interval(found[CEILING, "default"]).value
+        for workload, found in values.items()
+        if (CEILING, "default") in found
+    }
+    return Throughput(tuple(rows), tuple(best), _gap_table(run, rows, peers), peers[:2], ceilings)
 
 
 def throughput_values(run: RunData) -> dict[str, dict[Configuration, tuple[float, ...]]]:
@@ -161,6 +168,7 @@ def _result_row(
     others = [peer for peer in measured if peer != allocator]
     fastest = max(others, key=lambda peer: (median_interval(values[peer, "default"]).value, peer), default=None)
     estimate = median_interval(runs)
+    ceiling = values.get((CEILING, "default"))
     return ResultRow(
         workload=workload,
         workload_title=workload_title(run, workload),
@@ -175,6 +183,7 @@ def _result_row(
         ratios=ratios,
         fastest_peer=fastest,
         vs_fastest_peer=ratios[fastest] if fastest is not None else None,
+        of_ceiling=estimate.value / median_interval(ceiling).value if ceiling else None,
     )
 
 

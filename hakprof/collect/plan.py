@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hakprof.collect.capabilities import Detection, peer_capability
 from hakprof.collect.target import NO_BUILD
-from hakprof.model.run import Capability, Cell, Collector, Skipped
+from hakprof.model.run import CEILING, Capability, Cell, Collector, Skipped
 from hakprof.project.schema import Project, Study
 
 DEFAULT_VARIANT = "default"
@@ -51,7 +51,7 @@ def make_plan(project: Project, study: Study, *, quick: bool, detection: Detecti
     cells: list[Cell] = []
     if Collector.THROUGHPUT in usable:
         repetitions = study.quick_repetitions if quick else study.repetitions
-        cells += _throughput(project, study, contenders, repetitions)
+        cells += _throughput(project, study, (*contenders, *_ceiling(project)), repetitions)
     for collector, choose in _SINGLE.items():
         if collector in usable:
             cells += _once(project, study, [one for one in contenders if choose(project, study, one)], collector)
@@ -72,6 +72,12 @@ def _contenders(project: Project, study: Study, detection: Detection) -> Iterato
     for peer in study.peers:
         if detection.has(peer_capability(peer)):
             yield _Contender(peer, DEFAULT_VARIANT, NO_BUILD)
+
+
+def _ceiling(project: Project) -> Iterator[_Contender]:
+    """Only throughput is asked of an allocator that does nothing."""
+    if project.project.ceiling is not None:
+        yield _Contender(CEILING, DEFAULT_VARIANT, NO_BUILD)
 
 
 def _is_everything(project: Project, study: Study, contender: _Contender) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hakprof.builds.make import describe_binary
 from hakprof.collect.capabilities import Detection
 from hakprof.errors import HakprofError
-from hakprof.model.run import BinaryInfo, BuildInfo, Cell, Collector
+from hakprof.model.run import CEILING, BinaryInfo, BuildInfo, Cell, Collector
 from hakprof.project.schema import Project, Study, Workload
 
 NO_BUILD = "-"  # Cell.build of peers, and of projects that build nothing
@@ -97,19 +97,25 @@ def find_program(named: str, *, key: str, build: BuildInfo | None, base: Path) -
 
 def _preload(setting: Setting, cell: Cell, build: BuildInfo | None) -> BinaryInfo | None:
     subject = setting.project.project
-    if cell.allocator != subject.name:
-        path = setting.detection.libraries.get(cell.allocator)
-        return None if path is None else describe_binary(path) or BinaryInfo(path=str(path))
-    if subject.library is None:
+    if cell.allocator == subject.name:
+        return _built_library(setting, subject.library, "project.library", build)
+    if cell.allocator == CEILING:
+        return _built_library(setting, subject.ceiling, "project.ceiling", build)
+    path = setting.detection.libraries.get(cell.allocator)
+    return None if path is None else describe_binary(path) or BinaryInfo(path=str(path))
+
+
+def _built_library(setting: Setting, named: str | None, key: str, build: BuildInfo | None) -> BinaryInfo | None:
+    if named is None:
         return None
-    if build is not None and subject.library in build.binaries:
-        return build.binaries[subject.library]
-    path = (setting.base / subject.library).resolve()
+    if build is not None and named in build.binaries:
+        return build.binaries[named]
+    path = (setting.base / named).resolve()
     if not path.is_file():
         made = ", ".join(sorted(name for name in build.binaries if name.endswith(".so"))) if build else ""
         raise HakprofError(
-            f"project.library: no file {subject.library!r}" + (f" in build {build.name}" if build else ""),
-            remedy=f"the build made {made}" if made else "correct project.library in hakprof.toml",
+            f"{key}: no file {named!r}" + (f" in build {build.name}" if build else ""),
+            remedy=f"the build made {made}" if made else f"correct {key} in hakprof.toml",
         )
     return describe_binary(path) or BinaryInfo(path=str(path))
 

@@ -58,11 +58,14 @@ class BuildInfo(Frozen):
     binaries: dict[str, BinaryInfo] = Field(default_factory=dict)  # key: path below ``out``
 
 
+CEILING = "ceiling"  # allocator of the cells that run on project.ceiling, which does nothing
+
+
 class Cell(Frozen):
     """Build × workload × variant × allocator × collector × repetition: the unit that is scheduled, run and stored."""
 
     workload: str
-    allocator: str  # the subject's name or a peer's
+    allocator: str  # the subject's name, a peer's, or CEILING
     variant: str = "default"
     build: str = "release"  # "-" for peers
     collector: Collector

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hakprof.model.run import Collector
+from hakprof.model.run import CEILING, Collector
 from hakprof.resources import CATALOGUES, catalogues_dir
 
 UNATTRIBUTED = "unattributed"  # the layer of samples that no rule claims: not to be had by a rule
@@ -94,6 +94,10 @@ class Subject(Table):
     title: str = ""
     default_study: Name = "bottleneck"
     library: File | None = Field(None, description="shared library below a build's out folder, for LD_PRELOAD")
+    ceiling: File | None = Field(
+        None,
+        description="library of an allocator that does nothing, below a build's out folder: what a preload can reach",
+    )
 
 
 class Build(Table):
@@ -223,6 +227,8 @@ class Project(Table):
             raise ValueError("variants.default is missing: it is what the other variants differ from")
         if self.project.name in self.peers:
             raise ValueError(f"peers.{self.project.name}: this is the name of the allocator under test, see [project]")
+        if CEILING in (self.project.name, *self.peers):
+            raise ValueError(f"no allocator may be called {CEILING!r}: the one of project.ceiling is")
         for variant_name, variant in self.variants.items():
             if variant.build is not None:
                 self._known(f"variants.{variant_name}.build", (variant.build,), self.builds)

@@ -9,7 +9,7 @@ from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.analysis.layers import ALL, LayerTable
 from hakprof.analysis.statistics import LEAST_FOR_INTERVAL
-from hakprof.analysis.throughput import ResultRow
+from hakprof.analysis.throughput import Throughput
 from hakprof.analysis.wording import configuration
 from hakprof.report.charts import LayerBar, ThroughputBar, ThroughputGroup, layer_chart, throughput_chart
 from hakprof.report.flamegraph import flame_graph
@@ -21,7 +21,7 @@ def figures(run: RunData, analysis: Analysis) -> Iterator[tuple[Chart, str]]:
     name = allocator_title(run, run.subject)
     if analysis.throughput.rows:
         title = "Throughput by workload and allocator"
-        groups = [_throughput_group(run, workload, analysis.throughput.rows) for workload in run.workloads]
+        groups = [_throughput_group(run, workload, analysis.throughput) for workload in run.workloads]
         has_interval = min(row.runs.n for row in analysis.throughput.rows) >= LEAST_FOR_INTERVAL
         subtitle = "median, 95 % interval" if has_interval else "median; minimum and maximum of fewer than six runs"
         svg = throughput_chart([group for group in groups if group.bars], title=title, subtitle=subtitle)
@@ -38,7 +38,7 @@ def figures(run: RunData, analysis: Analysis) -> Iterator[tuple[Chart, str]]:
             yield from _flame(run, table)
 
 
-def _throughput_group(run: RunData, workload: str, rows: tuple[ResultRow, ...]) -> ThroughputGroup:
+def _throughput_group(run: RunData, workload: str, throughput: Throughput) -> ThroughputGroup:
     bars = [
         ThroughputBar(
             configuration(row.allocator_title, row.variant_title),
@@ -47,10 +47,10 @@ def _throughput_group(run: RunData, workload: str, rows: tuple[ResultRow, ...]) 
             row.ops_per_second.high,
             row.is_subject,
         )
-        for row in rows
+        for row in throughput.rows
         if row.workload == workload
     ]
-    return ThroughputGroup(workload_title(run, workload), tuple(bars))
+    return ThroughputGroup(workload_title(run, workload), tuple(bars), throughput.ceilings.get(workload))
 
 
 def _layer_bars(table: LayerTable) -> tuple[LayerBar, ...]:

@@ -22,4 +22,7 @@ def check(data: bytes) -> None:
         assert all(each.inlined for each in chain[:-1])
         assert not chain or not chain[-1].inlined
     assert symbolizer.symbol_names(path, None) or symbolizer.warnings
+    frames_of_calls = symbolizer.call_frames
+    for offset in _OFFSETS.tolist():
+        frames_of_calls.row(path, None, offset)
     build_string(_FILE.path)

@@ -24,6 +24,7 @@ from hakprof.parse.bench import parse_bench
 from hakprof.parse.counters import parse_counters
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.parse.perf_stat import parse_perf_stat
+from hakprof.symbols import Symbolizer
 from hakprof.symbols.demangle import Demangler, demangle
 from hakprof.symbols.kallsyms import read_kallsyms
 
@@ -236,3 +237,39 @@ def test_time_grows_with_the_length_of_a_recording(tmp_path: Path) -> None:
 
     assert seconds(replaced(12_000), tmp_path) < 4
     assert seconds(renamed(12_000), tmp_path) < 4
+
+
+def elf(sections: dict[str, tuple[int, int, int, int, bytes]]) -> bytes:
+    """An x86-64 ELF file of sections: name → type, flags, address, index of the linked section, content."""
+    names = b"\0" + b"".join(name.encode() + b"\0" for name in (*sections, ".shstrtab"))
+    rows, body = [bytes(64)], b""
+    for name, (kind, flags, address, link, content) in (sections | {".shstrtab": (3, 0, 0, 0, names)}).items():
+        place = names.index(b"\0" + name.encode() + b"\0") + 1
+        row = (place, kind, flags, address, 64 + len(body), len(content), link, 0, 1, 24)
+        rows.append(struct.pack("<IIQQQQIIQQ", *row))
+        body += content
+    counts = (64, 0, 0, 64, len(rows), len(rows) - 1)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 0, 64 + len(body), 0, *counts)
+    return head + body + b"".join(rows)
+
+
+def test_symbols_that_share_nearly_all_of_a_long_string_are_refused(tmp_path: Path) -> None:
+    symbols = b"".join(struct.pack("<IBBHQQ", 1 + n, 2, 0, 3, 0x1000 + n, 1) for n in range(2000))
+    code = (1, 6, 0x1000, 0, bytes(64))
+    file = tmp_path / "object"
+    file.write_bytes(
+        elf({".symtab": (2, 0, 0, 2, symbols), ".strtab": (3, 0, 0, 0, b"\0" + b"a" * 16000 + b"\0"), ".text": code})
+    )
+    symbolizer = Symbolizer()
+    assert peak_of(lambda: symbolizer.symbol_names(str(file), None)) < 4 << 20
+    assert any("more room" in warning for warning in symbolizer.warnings)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 2**32 - 1])
+@pytest.mark.parametrize("address", [0x3000, 2**63, 2**64 - 1])
+def test_a_search_table_of_call_frames_may_claim_anything(tmp_path: Path, count: int, address: int) -> None:
+    table = struct.pack("<BBBBiI", 1, 0x1B, 3, 0x3B, 0, count) + struct.pack("<iih", -4096, 8, 7)
+    frames = (1, 2, 0x2000, 0, bytes(64))
+    file = tmp_path / "object"
+    file.write_bytes(elf({".eh_frame": frames, ".eh_frame_hdr": (1, 2, address, 0, table)}))
+    assert Symbolizer().call_frames.row(str(file), None, 8) is None

@@ -236,10 +236,10 @@ def _search_table(elf: ElfFile) -> tuple[list[int], list[int]] | None:
     if len(raw) < 12 or raw[0] != 1 or raw[1] & 0x0F not in (0x3, 0xB) or raw[2] != 0x03 or raw[3] != _TABLE_OF_SDATA4:
         return None
     count = int.from_bytes(raw[8:12], "little")
-    pairs = np.frombuffer(raw[12 : 12 + 8 * count], dtype="<i4")
-    if pairs.size != 2 * count or not count:
+    if not 0 < count <= (len(raw) - 12) // 8:
         return None
-    addresses = (pairs.reshape(-1, 2).astype(np.int64) + section.address).astype(np.uint64)
+    pairs = np.frombuffer(raw, dtype="<i4", count=2 * count, offset=12)
+    addresses = pairs.reshape(-1, 2).astype(np.int64).view(np.uint64) + np.uint64(section.address)
     if np.any(addresses[1:, 0] < addresses[:-1, 0]):
         return None
     return addresses[:, 0].tolist(), addresses[:, 1].tolist()

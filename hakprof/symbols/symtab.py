@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hakprof.elf import ElfFile, Section
+from hakprof.errors import ParseError
 from hakprof.symbols.demangle import demangle
 
 _SYMBOL = np.dtype(
@@ -24,6 +25,7 @@ _FIRST_RESERVED_SECTION = 0xFF00
 _ALLOC = 2
 _PAGE = 4096
 _LONGEST_NAME = 1 << 14
+_MOST_OVERLAP, _NAMES_FLOOR = 8, 1 << 20  # names may share their ends, but not all of them nearly everything
 _JUMP_THROUGH_SLOT = b"\xff\x25"  # x86-64: jmp *distance(%rip)
 
 
@@ -198,8 +200,15 @@ def _table(elf: ElfFile, section: Section) -> npt.NDArray[np.void]:
 
 
 def _names(strings: bytes, offsets: list[int]) -> list[str]:
-    names = []
+    """The strings at offsets; ParseError when they overlap so much that they would take far more room than the file."""
+    known: dict[int, str] = {}
+    room = _MOST_OVERLAP * len(strings) + _NAMES_FLOOR
     for offset in offsets:
-        end = strings.find(b"\0", offset, offset + _LONGEST_NAME)
-        names.append(strings[offset : end if end >= 0 else offset].decode("utf-8", "backslashreplace"))
-    return names
+        if offset in known:
+            continue
+        end = max(strings.find(b"\0", offset, offset + _LONGEST_NAME), offset)
+        room -= end - offset
+        if room < 0:
+            raise ParseError("its symbol names take more room than its strings")
+        known[offset] = strings[offset:end].decode("utf-8", "backslashreplace")
+    return [known[offset] for offset in offsets]

@@ -42,9 +42,10 @@ class Reader:
 
 @dataclass
 class Figures:
-    """Wall times in s, peak memory in MiB, of the runs that count."""
+    """Wall and CPU times in s, peak memory in MiB, of the runs that count."""
 
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     mebibytes: list[float] = field(default_factory=list)
 
     @property
@@ -77,18 +78,23 @@ class Bench:
                 raise SystemExit(f"perf counts {counted} samples in {path}, not {samples}")
         return path
 
+    def samples(self, size: str) -> str:
+        """How many samples that is, in words."""
+        return f"{self.sizes[size]:,} samples"
+
     def compare(self, readers: Sequence[Reader]) -> dict[str, Figures]:
         """Runs all readers in turn, once for warming up and then ``rounds`` times."""
         figures = {reader.name: Figures() for reader in readers}
         for round_number in range(self.rounds + 1):
             for reader in readers:
-                seconds, mebibytes = self._run(reader)
+                seconds, usage = self._run(reader)
                 if round_number:
                     figures[reader.name].seconds.append(seconds)
-                    figures[reader.name].mebibytes.append(mebibytes)
+                    figures[reader.name].cpu.append(usage.ru_utime + usage.ru_stime)
+                    figures[reader.name].mebibytes.append(usage.ru_maxrss / 1024)
         return figures
 
-    def _run(self, reader: Reader) -> tuple[float, float]:
+    def _run(self, reader: Reader) -> tuple[float, resource.struct_rusage]:
         cache = self.work / "cache"
         if reader.fresh_cache:
             shutil.rmtree(cache, ignore_errors=True)
@@ -107,7 +113,7 @@ class Bench:
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             raise SystemExit(f"{' '.join(reader.command)} failed:\n{(self.work / 'errors').read_text()[-2000:]}")
-        return seconds, usage.ru_maxrss / 1024
+        return seconds, usage
 
 
 def hakprof(*arguments: str) -> tuple[str, ...]:
@@ -153,32 +159,33 @@ def print_comparison(title: str, figures: dict[str, Figures]) -> Iterator[str]:
     """A table whose first row is ours; ratios are of wall times to it."""
     ours = next(iter(figures.values())).median
     yield f"\n### {title}\n"
-    yield "| reader | wall (s) | range (s) | × ours | peak memory (MiB) |"
-    yield "|---|---:|---:|---:|---:|"
+    yield "| reader | wall (s) | range (s) | × ours | CPU (s) | peak memory (MiB) |"
+    yield "|---|---:|---:|---:|---:|---:|"
     for name, each in figures.items():
         extent = f"{min(each.seconds):.2f}–{max(each.seconds):.2f}"
-        yield f"| {name} | {each.median:.2f} | {extent} | {each.median / ours:.1f} | {each.memory:.0f} |"
+        cpu = statistics.median(each.cpu)
+        yield f"| {name} | {each.median:.2f} | {extent} | {each.median / ours:.1f} | {cpu:.2f} | {each.memory:.0f} |"
 
 
 def flat_tables(bench: Bench) -> Iterator[str]:
     for size in ("1M", "5M"):
-        yield from print_comparison(f"{size} samples → flat table", bench.compare(flat(bench.recording(size))))
+        yield from print_comparison(f"{bench.samples(size)} → flat table", bench.compare(flat(bench.recording(size))))
 
 
 def layer_tables(bench: Bench) -> Iterator[str]:
     figures = bench.compare(with_chains(bench.recording("5M")))
-    yield from print_comparison("5M samples → layers, with inlined functions and causes", figures)
+    yield from print_comparison(f"{bench.samples('5M')} → layers, with inlined functions and causes", figures)
 
 
 def line_tables(bench: Bench) -> Iterator[str]:
     figures = bench.compare(hot_lines(bench.recording("1M")))
-    yield from print_comparison("1M samples → hottest lines", figures)
+    yield from print_comparison(f"{bench.samples('1M')} → hottest lines", figures)
 
 
 def cache_tables(bench: Bench) -> Iterator[str]:
     command = hakprof("layers", str(bench.recording("1M")))
     figures = bench.compare([Reader("first report", command, fresh_cache=True), Reader("second report", command)])
-    yield from print_comparison("1M samples → layers, without and with the cache of symbols", figures)
+    yield from print_comparison(f"{bench.samples('1M')} → layers, without and with the cache of symbols", figures)
 
 
 def scaling_tables(bench: Bench) -> Iterator[str]:

@@ -1,0 +1,57 @@
+"""The benchmark of readers runs, and the recordings that it makes are what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from perf_recordings import why_not_live
+
+from hakprof.profiles import flat_profile
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))]
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+ROW = re.compile(r"\| (?P<reader>[^|]+) \| (?P<wall>[\d.]+) \| [\d.]+–[\d.]+ \| [\d.]+ \| [\d.]+ \| (?P<memory>\d+) \|")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reading")
+
+
+@pytest.fixture(scope="module")
+def printed(work: Path) -> str:
+    command = [sys.executable, str(BENCHMARKS / "reading.py"), "--quick", "--work", str(work), "--only", "flat"]
+    environment = os.environ | {"PYTHONPATH": str(BENCHMARKS.parent)}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def test_a_quick_run_prints_a_row_for_each_reader(printed: str) -> None:
+    assert "### 20,000 samples → flat table" in printed
+    rows = [ROW.match(line) for line in printed.splitlines() if line.startswith(("| hakprof", "| perf"))]
+    assert [row and row["reader"] for row in rows] == [
+        "hakprof layers --by comm,dso,symbol",
+        "perf report --no-children -g none",
+    ] * 2
+    assert all(row and float(row["wall"]) > 0 and int(row["memory"]) > 5 for row in rows)
+
+
+def test_a_recording_of_any_size_can_be_made_of_another(printed: str, work: Path) -> None:
+    assert printed
+    script = (
+        "import sys; from pathlib import Path; from recordings import counted_by_perf, resize\n"
+        "source, output = map(Path, sys.argv[1:]); resize(source, output, 50_000); print(counted_by_perf(output))"
+    )
+    source, output = work / "quick" / "20000.data", work / "repeated.data"
+    environment = os.environ | {"PYTHONPATH": f"{BENCHMARKS.parent}{os.pathsep}{BENCHMARKS}"}
+    command = [sys.executable, "-c", script, str(source), str(output)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout == "50000\n"
+    once, repeated = flat_profile(source), flat_profile(output)
+    assert repeated.warnings == once.warnings
+    counts = {row[:4]: row.samples for row in once.rows}
+    for row in repeated.rows:
+        # Two and a half times over: the half is the first of it, and not all alike.
+        assert 2 * counts[row[:4]] <= row.samples <= 3 * counts[row[:4]]

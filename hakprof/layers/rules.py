@@ -150,9 +150,10 @@ def catalogue(name: str) -> tuple[LayerRule, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def plain_name(function: str) -> str:
-    """A function's name as people know it: demangled, without clone suffix and symbol version."""
-    stripped = _CLONE_SUFFIX.sub("", function) or function
-    return demangle(stripped)
+    """A function's name as people know it: demangled, without clone suffix and symbol version; a stub keeps "@plt"."""
+    name, stub, _ = function.partition("@plt")
+    stripped = _CLONE_SUFFIX.sub("", name) or name
+    return demangle(stripped) + stub
 
 
 def _compile(rule: LayerRule, layer: int) -> _Rule:

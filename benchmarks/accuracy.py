@@ -27,6 +27,7 @@ from perf_variants import VARIANTS, difference, own_table, record_variant
 from hakprof.elf import read_elf
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.symbols import Symbolizer
+from hakprof.symbols.demangle import demangle
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ def _count_inlines(profile: PerfProfile, symbolizer: Symbolizer, folder: Path, i
         found = symbolizer.user_frames(path, identity, np.array([o for o, _ in places], dtype=np.uint64))
         for frames, chain in zip(found, expected, strict=True):
             if frames and chain and chain[0][1] not in {"??:0", "??:?"}:
-                names = [name for name, _ in chain[:-1]]
+                names = [demangle(name) for name, _ in chain[:-1]]
                 inlines.compared += 1
                 inlines.inlined += bool(names)
                 inlines.equal += [f.function for f in frames[:-1]] == names

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from perf_recordings import perf_stats, perf_table, record, why_not_live
+from perf_recordings import perf_stats, perf_table, record, record_to_pipe, why_not_live
 from perf_variants import VARIANTS, difference, own_table, record_variant
 
 from hakprof.errors import HakprofError, ParseError
@@ -80,7 +80,6 @@ def test_names_and_programs_are_those_of_the_samples_time(recorded: Callable[[st
     assert set(programs["path"]) == {str(program)}
     # The child that executed itself again has mappings from before and after.
     assert programs.group_by("pid").len()["len"].max() == 2
-    assert profile.mappings.filter(pl.col("until_ns").is_not_null()).height > 0
 
 
 def test_header_notes_are_read(recorded: Callable[[str], Path], program: Path) -> None:
@@ -106,6 +105,18 @@ def test_chains_are_leaf_first_and_without_markers(recorded: Callable[[str], Pat
     assert all(address < 2**64 - 4095 for address in chain)
     assert profile.stacks.addresses(0) == ()
     assert read_perf_data(recorded("no chains")).has_chains is False
+
+
+# perf 6.1 fails on what it wrote there itself: the trace data between its records are not as long as it reads.
+def test_tracepoints_of_a_pipe_are_read(program: Path, tmp_path: Path) -> None:
+    if not Path("/sys/kernel/tracing/events/syscalls").exists():
+        pytest.skip("no tracepoints here")
+    options = ("-e", "syscalls:sys_enter_munmap", "-g")
+    profile = read_perf_data(record_to_pipe(tmp_path, *options, command=(str(program),)))
+    assert profile.record_counts["TRACING_DATA"] == 1
+    assert profile.record_counts["SAMPLE"] == profile.sample_count > 20
+    assert profile.events[0].name == "syscalls:sys_enter_munmap"
+    assert profile.warnings == ()
 
 
 def test_what_a_killed_recorder_had_written_is_read(program: Path, tmp_path: Path) -> None:

@@ -104,6 +104,25 @@ def test_memory_that_was_replaced_belongs_to_each_in_its_time(tmp_path: Path) ->
     }
 
 
+def test_what_the_kernel_does_for_an_exec_was_called_from_the_program_before(tmp_path: Path) -> None:
+    executes = struct.pack("<ii", 7, 7) + b"second\0\0"
+    records = (
+        mapped("/first", 0x1000, 0x1000, time=1)
+        + noted(Record.COMM, executes, time=2, misc=1 << 13)
+        + sample(0x1800, time=3)
+        + mapped("/second", 0x1000, 0x800, time=4)
+        + sample(0x1400, time=5)
+    )
+    profile = read_perf_data(composed(tmp_path / "perf.data", records))
+    paths = profile.mappings["path"]
+    rows = profile.samples.select("ip", "comm", "mapping").iter_rows()
+    assert {(ip, comm, paths[m]) for ip, comm, m in rows} == {
+        (0x1800, "second", "/first"),
+        (0x1400, "second", "/second"),
+    }
+    assert set(profile.mappings.filter("is_executable")["path"]) == {"/first", "/second"}
+
+
 def test_a_big_endian_recording_is_refused(tmp_path: Path) -> None:
     path = composed(tmp_path / "perf.data", sample(0x1000, time=1))
     path.write_bytes(b"2ELIFREP" + path.read_bytes()[8:])

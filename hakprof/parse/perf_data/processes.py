@@ -207,7 +207,8 @@ class ProcessHistory:
     def _take_comm(self, time: int, event: CommEvent) -> None:
         self._name(event.tid, time, event.comm)
         if event.is_exec:
-            self._clear(event.pid, time)
+            # The mappings from before stay until others take their place: what the kernel does before the new program
+            # runs was called from the old one.
             self._fresh.add(event.pid)
 
     def _take_fork(self, time: int, event: ForkEvent) -> None:

@@ -78,12 +78,15 @@ class Verdicts(unittest.TestCase):
             judge(WORKLOAD, rounds).missed(),
             [
                 "1.19 to system (≥ 1.2)",
-                "1.19 to system (≥ 1.2)",
                 "0.99 linked in to preloaded (≥ 1.0)",
                 "0.84 instrumented to release (≥ 0.85)",
                 "memory 1.11 to mimalloc (≤ 1.1)",
             ],
         )
+
+    def test_a_peer_that_is_too_fast_is_named(self) -> None:
+        row = judge(WORKLOAD, made(tcmalloc=runs(120, 120, 120)))
+        self.assertEqual(row.missed(), ["1.05 to tcmalloc (≥ 1.2)"])
 
     def test_a_failure_of_hakmem_is_a_miss_and_told(self) -> None:
         row = judge(WORKLOAD, {"hakmem": [Failure("status 1: broken")], "system": runs(1)})

@@ -79,11 +79,12 @@ def test_page_fault_events_belong_to_the_code_that_faulted(found: Attribution) -
 
 
 @live
-def test_stacks_run_from_root_to_leaf_with_inlined_functions(found: Attribution) -> None:
-    leaves = found.stacks.filter(pl.col("frames").list.last() == "mix")
+def test_stacks_run_from_root_to_leaf_with_inlined_functions_marked(found: Attribution) -> None:
+    leaves = found.stacks.filter(pl.col("frames").list.last() == "mix (inlined)")
     assert leaves.height > 0
     for frames in leaves["frames"].to_list():
-        assert frames[-3:] == ["churn", "mix_twice", "mix"] or frames[-4:-1] == ["churn", "renew", "mix_twice"]
+        inner = [frame.removesuffix(" (inlined)") for frame in frames[-4:]]
+        assert inner[-3:] == ["churn", "mix_twice", "mix"] or inner[:-1] == ["churn", "renew", "mix_twice"]
 
 
 @live

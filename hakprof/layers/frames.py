@@ -13,6 +13,7 @@ from hakprof.parse.perf_data import PerfProfile, short_name
 from hakprof.symbols import Frame, Symbolizer
 
 UNKNOWN = "[unknown]"
+INLINED_MARK = " (inlined)"  # as perf script marks them in chains
 Indices = npt.NDArray[np.int64]
 
 
@@ -36,7 +37,7 @@ class Sites:
     def labels(self) -> list[tuple[str, ...]]:
         """What a flame graph shows for each site, outermost first; the object where no function is known."""
         return [
-            tuple(_label(f.function) for f in reversed(frames)) or (name if name.startswith("[") else f"[{name}]",)
+            tuple(_label(f) for f in reversed(frames)) or (name if name.startswith("[") else f"[{name}]",)
             for frames, name in zip(self.frames, self.dso_names.to_list(), strict=True)
         ]
 
@@ -140,5 +141,6 @@ def _match(
     )
 
 
-def _label(function: str | None) -> str:
-    return plain_name(function) if function else UNKNOWN
+def _label(frame: Frame) -> str:
+    name = plain_name(frame.function) if frame.function else UNKNOWN
+    return f"{name}{INLINED_MARK}" if frame.inlined else name

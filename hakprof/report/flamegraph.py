@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from hakprof import units
+from hakprof.layers.frames import INLINED_MARK
 from hakprof.report.svg import CHAR_WIDTH, environment, fit, text_width
 
 WIDTH = 1200.0
@@ -23,7 +24,7 @@ FONT = 11.0
 MIN_WIDTH = 0.1  # pixels; narrower frames are left out
 MAX_DEPTH = 64  # a chain that ran away must not make the picture as tall as itself
 UNATTRIBUTED = "unattributed"
-INLINED_MARKS = (" (inlined)", "_[i]")
+INLINED_MARKS = (INLINED_MARK, "_[i]")
 KERNEL_MARK = "_[k]"
 NEUTRAL = "#dcdfe3"
 _GREY = "#b4b9c0"
@@ -90,7 +91,6 @@ def flame_graph(
     event: str,
     title: str,
     subtitle: str = "",
-    layer_titles: Mapping[str, str] | None = None,
 ) -> str:
     """The flame graph of one event.
 
@@ -100,14 +100,12 @@ def flame_graph(
         event: the rows to take.
         title: the document's title.
         subtitle: one more line; the number of samples and the event are always told.
-        layer_titles: what the legend calls a layer; its own name where it is missing.
     """
     root = _tree(stacks.filter(pl.col("event") == event))
     colours = layer_colours(tuple(root.layers))
     boxes, omitted = _boxes(root, colours)
     depth = max((round(box.y) for box in boxes), default=0)
-    titles = {layer: (layer_titles or {}).get(layer, layer) for layer in root.layers}
-    keys = _legend(root, colours, titles, any(box.inlined for box in boxes))
+    keys = _legend(root, colours, any(box.inlined for box in boxes))
     top = _HEADER + (keys[-1].y + ROW_HEIGHT if keys else 0.0)
     bottom = top + (depth + 1) * ROW_HEIGHT
     return (
@@ -250,7 +248,7 @@ def _colour(node: _Node, usual: Mapping[str, str], colours: Mapping[str, str]) -
 
 def _box(node: _Node, x: float, depth: int, root: _Node, per_sample: float, colour: str) -> _Box:
     width = node.total * per_sample
-    mark = " (inlined)" if node.inlined else ""
+    mark = INLINED_MARK if node.inlined else ""
     own = node.own.total()
     parts = [f"{_counted(node.total, 'sample')}, {units.share(node.total / root.total, digits=2)}"]
     if own and own != node.total:
@@ -269,12 +267,11 @@ def _box(node: _Node, x: float, depth: int, root: _Node, per_sample: float, colo
     )
 
 
-def _legend(root: _Node, colours: Mapping[str, str], titles: Mapping[str, str], inlined: bool) -> list[_Key]:
+def _legend(root: _Node, colours: Mapping[str, str], inlined: bool) -> list[_Key]:
     """Layers by share, in lines as wide as the graph; then what grey and italics mean."""
     ordered = sorted(root.layers.items(), key=lambda item: (-item[1], item[0]))
     entries = [
-        (colours[layer], f"{fit(titles[layer], 260, FONT)} {units.share(count / root.total)}")
-        for layer, count in ordered
+        (colours[layer], f"{fit(layer, 260, FONT)} {units.share(count / root.total)}") for layer, count in ordered
     ]
     if entries:
         entries.append((NEUTRAL, "callers of several layers"))

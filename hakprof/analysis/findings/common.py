@@ -12,6 +12,7 @@ from hakprof.analysis import wording
 from hakprof.analysis.findings.model import Context, Crossing, Gain, Proof
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.layers import FaultRow, LayerTable, Location
+from hakprof.layers.frames import INLINED_MARK
 from hakprof.model.run import CellResult, Collector
 
 # Frames by which x86-64 and arm64 kernels are entered; what stands before them in a chain is the user's frame.
@@ -108,7 +109,7 @@ def kernel_callers(run: RunData, workload: str, layers: Sequence[str], *, most: 
     for cell, event, frames, count in own.select("cell", "event", "frames", "count").iter_rows():
         entry = next((i for i, frame in enumerate(frames) if frame.startswith(_KERNEL_ENTRIES)), 0)
         if entry > 0 and events.get(cell) == event:
-            callers[frames[entry - 1]] += count
+            callers[frames[entry - 1].removesuffix(INLINED_MARK)] += count
     ranked = sorted(callers.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Location(function, None, None, None, samples) for function, samples in ranked[:most])
 

@@ -1,6 +1,6 @@
 """How exact hakprof is: every kind of recording that the tests know, made here and compared with perf.
 
-    python benchmarks/accuracy.py [--variants NAME…] > accuracy.md
+    python benchmarks/accuracy.py [--variants NAME…] > benchmarks/accuracy.md
 
 For each variant: samples, whether the totals of all events equal perf report's, half the sum of absolute differences
 per (event, comm, dso, symbol), and how many call chains equal perf script's, address by address. Inline chains are
@@ -8,6 +8,7 @@ compared with `addr2line -i` at the hot addresses of the recorded programs.
 """
 
 import argparse
+import platform
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,9 @@ def main() -> int:
     if reason:
         print(f"accuracy: {reason}", file=sys.stderr)
         return 3
+    perf = subprocess.run(["perf", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    print(f"Every kind of recording that hakprof reads, against {perf} on Linux {platform.release()}; made by")
+    print("`python benchmarks/accuracy.py`.\n")
     print("| variant | samples | totals equal | difference | chains equal | notes |")
     print("|---|---:|---|---:|---:|---|")
     inlines, is_exact = InlineCount(), True

@@ -31,6 +31,15 @@ def test_throttling_is_counted(tmp_path: Path) -> None:
     assert (profile.throttled, profile.unthrottled) == (1, 1)
 
 
+# Whether a recording here loses anything is up to the machine's load.
+def test_losses_are_counted_and_said(tmp_path: Path) -> None:
+    lost = noted(Record.LOST, struct.pack("<QQ", 1, 5), time=10) + noted(Record.LOST, struct.pack("<QQ", 1, 2), time=11)
+    records = lost + noted(Record.LOST_SAMPLES, struct.pack("<Q", 9), time=12) + sample(0x1000, time=30)
+    profile = read_perf_data(composed(tmp_path / "perf.data", records))
+    assert (profile.lost_records, profile.lost_samples) == (7, 9)
+    assert "perf lost 9 samples or records" in profile.warnings[0]
+
+
 # This kernel has no modules and runs no BPF program.
 def test_modules_and_bpf_programs_are_objects_of_their_own(tmp_path: Path) -> None:
     program = struct.pack("<QIHH", KERNEL + 0x100000, 64, 1, 0) + b"bpf_prog_1234_count\0"

@@ -9,9 +9,19 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from hakprof.analysis import wording
-from hakprof.analysis.findings.model import Context, Crossing, Gain, Proof
+from hakprof.analysis.findings.model import (
+    Context,
+    Crossing,
+    Finding,
+    Gain,
+    Hypothesis,
+    Proof,
+    gain_of,
+    severity_of,
+)
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.layers import FaultRow, LayerTable, Location
+from hakprof.analysis.trust import Concern
 from hakprof.layers.frames import INLINED_MARK
 from hakprof.model.run import CellResult, Collector
 
@@ -112,6 +122,40 @@ def kernel_callers(run: RunData, workload: str, layers: Sequence[str], *, most: 
             callers[frames[entry - 1].removesuffix(INLINED_MARK)] += count
     ranked = sorted(callers.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Location(function, None, None, None, samples) for function, samples in ranked[:most])
+
+
+def cost_finding(
+    crossings: Sequence[Crossing],
+    *,
+    id: str,
+    title: str,
+    symptom: str,
+    evidence: tuple[Proof, ...],
+    locations: tuple[Location, ...],
+    hypotheses: tuple[Hypothesis, ...],
+    options: tuple[str, ...],
+    verify: tuple[str, ...],
+    concerns: tuple[Concern, ...],
+) -> Finding:
+    """A finding about a cost that could vanish: how severe it is and what it can give follow from its largest share."""
+    lead = crossings[0]
+    gain = gain_of(lead.share)
+    return Finding(
+        id=id,
+        severity=severity_of(gain),
+        title=title,
+        workloads=titles(crossings),
+        impact=lead.share,
+        gain=gain,
+        symptom=symptom,
+        evidence=evidence,
+        locations=locations,
+        hypotheses=hypotheses,
+        options=options,
+        expected=at_most(gain, lead.table.title),
+        verify=verify,
+        concerns=concerns,
+    )
 
 
 def titles(crossings: Sequence[Crossing]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from hakprof.analysis import wording
 from hakprof.analysis.allocator_counters import CounterSet
-from hakprof.analysis.findings.common import at_most, counter_proof, layer_proof, plain_command, titles
+from hakprof.analysis.findings.common import cost_finding, counter_proof, layer_proof, plain_command
 from hakprof.analysis.findings.model import (
     FRONT_MISSES,
     REFILL_PATH,
@@ -12,8 +12,6 @@ from hakprof.analysis.findings.model import (
     Proof,
     Status,
     crossings,
-    gain_of,
-    severity_of,
 )
 from hakprof.analysis.layers import layer_locations
 from hakprof.analysis.statistics import Share, mann_whitney_p, median_ratio, wilson
@@ -29,15 +27,12 @@ def find_front_cache_misses(context: Context) -> Finding | None:
     if not found:
         return None
     lead = found[0]
-    workload, gain = lead.table.workload, gain_of(lead.share)
+    workload = lead.table.workload
     one = context.counters_of(workload)
-    return Finding(
+    return cost_finding(
+        found,
         id="front-cache-misses",
-        severity=severity_of(gain),
         title="Behind the front cache (refill, drain, shared pool, SuperSlab)",
-        workloads=titles(found),
-        impact=lead.share,
-        gain=gain,
         symptom=f"{wording.share(lead.share)} of the samples on {lead.table.title} are behind the front cache.",
         evidence=(
             *layer_proof(found, " + ".join(LAYERS)),
@@ -52,7 +47,6 @@ def find_front_cache_misses(context: Context) -> Finding | None:
             f"a larger cache ({CAPACITY_VARIABLE}) where the working set moves more blocks than it holds",
             "larger batches per refill and per drain",
         ),
-        expected=at_most(gain, lead.table.title),
         verify=tuple(
             f"{CAPACITY_VARIABLE}={size} {command}"
             for command in [plain_command(context.run, workload)]

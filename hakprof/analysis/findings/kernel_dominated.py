@@ -1,7 +1,7 @@
 """A run that spends most of its time in the kernel: what is tuned in user space cannot show there."""
 
 from hakprof.analysis import wording
-from hakprof.analysis.findings.common import at_most, layer_proof, titles, tool_command
+from hakprof.analysis.findings.common import cost_finding, layer_proof, tool_command
 from hakprof.analysis.findings.model import (
     KERNEL_DOMINATED,
     Context,
@@ -10,8 +10,6 @@ from hakprof.analysis.findings.model import (
     Hypothesis,
     Proof,
     Status,
-    gain_of,
-    severity_of,
 )
 from hakprof.analysis.statistics import LEAST_SAMPLES
 from hakprof.analysis.trust import Concern
@@ -27,15 +25,11 @@ def find_kernel_dominated(context: Context) -> Finding | None:
         return None
     found.sort(key=lambda one: (-one.share.value, one.table.workload))
     lead = found[0]
-    gain = gain_of(lead.share)
     largest = [row for row in lead.table.rows if row.kernel][:3]
-    return Finding(
+    return cost_finding(
+        found,
         id="kernel-dominated",
-        severity=severity_of(gain),
         title="Most of the time is spent in the kernel",
-        workloads=titles(found),
-        impact=lead.share,
-        gain=gain,
         symptom=f"{wording.share(lead.share)} of the samples on {lead.table.title} are kernel code.",
         evidence=(
             *layer_proof(found, "kernel"),
@@ -52,7 +46,6 @@ def find_kernel_dominated(context: Context) -> Finding | None:
             ),
         ),
         options=("act on the kernel layers below before anything in user space",),
-        expected=at_most(gain, lead.table.title),
         verify=tool_command(context.run, lead.table.workload, ["perf", "record", "-g", "--"]),
         concerns=(Concern.LAYERS,),
     )

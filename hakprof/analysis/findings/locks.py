@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from hakprof.analysis import wording
 from hakprof.analysis.findings.common import (
-    at_most,
     cause_proof,
+    cost_finding,
     kernel_callers,
     layer_proof,
     syscall_proof,
-    titles,
     tool_command,
 )
 from hakprof.analysis.findings.model import (
@@ -23,8 +22,6 @@ from hakprof.analysis.findings.model import (
     Proof,
     Status,
     crossings,
-    gain_of,
-    severity_of,
 )
 from hakprof.analysis.statistics import Share, wilson
 from hakprof.analysis.trust import Concern
@@ -45,15 +42,12 @@ def find_locks(context: Context) -> Finding | None:
     if not found:
         return None
     lead = found[0]
-    workload, gain = lead.table.workload, gain_of(lead.share)
+    workload = lead.table.workload
     uses = lock_uses(context, workload)
-    return Finding(
+    return cost_finding(
+        found,
         id="lock-contention",
-        severity=severity_of(gain),
         title="Waiting for locks (futex)",
-        workloads=titles(found),
-        impact=lead.share,
-        gain=gain,
         symptom=f"{wording.share(lead.share)} of the samples on {lead.table.title} are inside the futex call.",
         evidence=(
             *layer_proof(found, "futex"),
@@ -68,7 +62,6 @@ def find_locks(context: Context) -> Finding | None:
             "hold the lock shorter: scan metadata outside it",
             "take several slabs per acquisition, or one lock per class",
         ),
-        expected=at_most(gain, lead.table.title),
         verify=tool_command(context.run, workload, ["strace", "-f", "-c", "-w", "-e", "trace=futex"]),
         concerns=(Concern.LAYERS, Concern.COUNTERS),
     )

@@ -2,13 +2,12 @@
 
 from hakprof.analysis import wording
 from hakprof.analysis.findings.common import (
-    at_most,
     cause_proof,
+    cost_finding,
     counter_proof,
     kernel_callers,
     layer_proof,
     syscall_proof,
-    titles,
     tool_command,
 )
 from hakprof.analysis.findings.model import (
@@ -19,8 +18,6 @@ from hakprof.analysis.findings.model import (
     Hypothesis,
     Status,
     crossings,
-    gain_of,
-    severity_of,
 )
 from hakprof.analysis.trust import Concern
 
@@ -32,14 +29,11 @@ def find_mapping_churn(context: Context) -> Finding | None:
     if not found:
         return None
     lead = found[0]
-    workload, gain = lead.table.workload, gain_of(lead.share)
-    return Finding(
+    workload = lead.table.workload
+    return cost_finding(
+        found,
         id="mapping-churn",
-        severity=severity_of(gain),
         title="Mapping calls in the measured region (mmap, munmap, madvise, brk)",
-        workloads=titles(found),
-        impact=lead.share,
-        gain=gain,
         symptom=f"{wording.share(lead.share)} of the samples on {lead.table.title} map or unmap memory.",
         evidence=(
             *layer_proof(found, " + ".join(LAYERS)),
@@ -53,7 +47,6 @@ def find_mapping_churn(context: Context) -> Finding | None:
             "retain released memory and hand it out again (LRU of SuperSlabs, cache of large blocks)",
             "give memory back in batches, after a while, from slow paths only",
         ),
-        expected=at_most(gain, lead.table.title),
         verify=tool_command(context.run, workload, ["strace", "-f", "-c", "-w", "-e", "trace=%memory"]),
         concerns=(Concern.LAYERS, Concern.SYSCALLS),
     )

@@ -2,15 +2,14 @@
 
 from hakprof.analysis import wording
 from hakprof.analysis.findings.common import (
-    at_most,
     cause_proof,
+    cost_finding,
     counter_proof,
     fault_proof,
     kernel_callers,
     layer_proof,
     per_op_proof,
     syscall_proof,
-    titles,
     tool_command,
 )
 from hakprof.analysis.findings.model import (
@@ -22,8 +21,6 @@ from hakprof.analysis.findings.model import (
     Hypothesis,
     Status,
     crossings,
-    gain_of,
-    severity_of,
 )
 from hakprof.analysis.layers import NO_USER_FRAME, LayerTable
 from hakprof.analysis.trust import Concern
@@ -37,14 +34,11 @@ def find_page_faults(context: Context) -> Finding | None:
     if not found:
         return None
     lead = found[0]
-    workload, gain = lead.table.workload, gain_of(lead.share)
-    return Finding(
+    workload = lead.table.workload
+    return cost_finding(
+        found,
         id="page-fault-churn",
-        severity=severity_of(gain),
         title="Page faults in the measured region",
-        workloads=titles(found),
-        impact=lead.share,
-        gain=gain,
         symptom=f"{wording.share(lead.share)} of the samples on {lead.table.title} are page faults.",
         evidence=(
             *layer_proof(found, LAYER),
@@ -61,7 +55,6 @@ def find_page_faults(context: Context) -> Finding | None:
             "keep emptied memory longer before it is given back (retention, hysteresis)",
             "take memory in larger units that are backed at once (prewarm, huge pages)",
         ),
-        expected=at_most(gain, lead.table.title),
         verify=tool_command(context.run, workload, ["perf", "record", "-e", "page-faults", "-c", "1", "-g", "--"]),
         concerns=(Concern.LAYERS,),
     )

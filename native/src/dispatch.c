@@ -166,7 +166,7 @@ void hak_free_slow(hak_heap_t *heap, void *ptr) {
     hak_route_t route;
     const hak_code_t code = classify_ptr(ptr, &route);
     const char *fault = NULL;
-    if (HAK_UNLIKELY(hak_config.check_free) && hak_code_owner(code) != 0) fault = hak_free_fault(heap, ptr, code);
+    if (HAK_UNLIKELY(hak_config.check_free || HAK_CHECK_HEAD) && hak_code_owner(code) != 0) fault = hak_free_fault(heap, ptr, code);
     if (HAK_UNLIKELY(fault != NULL)) {
         hak_stat_free(foreign, ptr);
         hak_report(fault, ptr);

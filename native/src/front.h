@@ -52,6 +52,7 @@ static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr)
 static inline bool tiny_free_fast(hak_heap_t *heap, void *ptr) {
     const hak_code_t cls = hak_front_code(heap, ptr) - heap->tag;
     if (HAK_UNLIKELY(cls >= HAK_CLASSES)) return false;
+    if (HAK_CHECK_HEAD && HAK_UNLIKELY(heap->bins[cls].head == ptr)) return false;
     hak_bin_push(&heap->bins[cls], ptr);
     return true;
 }

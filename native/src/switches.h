@@ -35,6 +35,12 @@
 #define HAK_PREFETCH 0
 #endif
 
+/* Compare a block that is freed with the one that was freed last, and report a double free at once.
+ * Cost: two instructions per free. */
+#ifndef HAK_CHECK_HEAD
+#define HAK_CHECK_HEAD 0
+#endif
+
 /* The guards that the historical wrappers ran on every call: a thread-local depth counter and four global flags. */
 #ifndef HAK_WRAPPER_GUARDS
 #define HAK_WRAPPER_GUARDS 0

@@ -72,6 +72,7 @@ static void configure(const setup_t *setup, configured_t *made) {
         .keeps_chains = (setup->flags & KEEPS_CHAINS) != 0,
         .ids = made->ids, .id_events = made->id_events, .id_count = id_count,
         .threads = made->threads, .thread_count = thread_count, .times = made->times,
+        .seed = setup->split * 0x9E3779B97F4A7C15u,
     };
 }
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import PROJECT, RunBuilder, healthy, with_frames
+from runs import HEALTHY_COUNTERS, PROJECT, RunBuilder, healthy, with_frames
 
 from hakprof.analysis.inputs import RunData
 from hakprof.model.run import CEILING, BinaryInfo, Capability, CellStatus, Collector, Skipped
@@ -123,6 +123,14 @@ def test_the_ceiling_stands_beside_each_result_and_is_no_peer() -> None:
         section(document(healthy().build()), "Executive Summary")
     )
     assert "Of ceiling" not in document(healthy().build())
+
+
+def test_page_arena_has_a_table_where_it_is_counted() -> None:
+    rows = table_rows(section(document(healthy().build()), "5."))
+    assert ["Workload", "From the system", "Used again", "Kept, without its memory", "Back to the system"] in rows
+    assert ["small blocks", "69", "3", "4", "1"] in rows
+    counted = {name: count for name, count in HEALTHY_COUNTERS.items() if not name.startswith("page_arena")}
+    assert "From the system" not in document(RunBuilder().counted(counted).build())
 
 
 def test_workloads_that_not_everybody_completed_are_not_averaged() -> None:

@@ -18,7 +18,12 @@ STAGES: Mapping[str, str] = {
     "stage3": "new SuperSlab",
 }
 # The route by which a tiny block's free should find its class, by the way of classification that is configured.
-EXPECTED_ROUTE: Mapping[str, str] = {"map": "map_fast", "header": "header_fast", "registry": "ss_hit"}
+EXPECTED_ROUTE: Mapping[str, str] = {
+    "map": "map_fast",
+    "header": "header_fast",
+    "registry": "ss_hit",
+    "dual": "header_fast",
+}
 CLASSIFY_VARIABLE = "HAKMEM_CLASSIFY"
 CLASSIFY_SWITCH = "-DHAK_CLASSIFY="
 
@@ -61,6 +66,7 @@ class StageTable:
     rows: tuple[StageRow, ...]
     total: int
     superslabs: Mapping[str, int]  # created, released, live, peak
+    arena: Mapping[str, int]  # address space in pieces of a SuperSlab: reserved, reused, kept, returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,8 @@ def analyse_stages(sets: tuple[CounterSet, ...]) -> tuple[StageTable, ...]:
             StageRow(stage, STAGES.get(stage, ""), count, count / total if total else 0.0)
             for stage, count in sorted(stages.items())
         ]
-        tables.append(StageTable(one.workload, one.title, tuple(rows), total, one.group("superslabs")))
+        superslabs, arena = one.group("superslabs"), one.group("page_arena")
+        tables.append(StageTable(one.workload, one.title, tuple(rows), total, superslabs, arena))
     return tuple(tables)
 
 

@@ -3,6 +3,7 @@
 python3 test/programs --release LIBRARY --instrumented LIBRARY [--all] [--only NAME …] [--build FOLDER …]"""
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -57,6 +58,15 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def open_to_all(library: Path, folder: Path) -> Path:
+    """A copy that programs can load after they have become another user: the build's folder may be closed to others."""
+    copy = Path(tempfile.mkdtemp(dir=folder), library.name)
+    copy.parent.chmod(0o755)
+    shutil.copy(library, copy)
+    copy.chmod(0o755)
+    return copy
+
+
 def main() -> int:
     options = parse()
     chosen = {
@@ -66,11 +76,13 @@ def main() -> int:
     }
     counts = {"ok": 0, "--": 0, "failed": 0}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        Path(folder).chmod(0o755)
+        release, instrumented = (open_to_all(library, Path(folder)) for library in (options.release, options.instrumented))
         waiting = []
         for index, (name, check) in enumerate(chosen.items()):
             own = Path(folder, str(index))
             own.mkdir()
-            place = Place(options.release.resolve(strict=True), options.instrumented.resolve(strict=True), own)
+            place = Place(release, instrumented, own)
             waiting.append(pool.submit(judged, name, check, place))
         for done in as_completed(waiting):
             state, line = done.result()

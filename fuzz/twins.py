@@ -15,11 +15,14 @@ _FILE = MemoryFile("perf.data")
 
 
 def _read(walker: str) -> PerfProfile | str:
+    before = os.environ.get(CHOICE)
     os.environ[CHOICE] = walker
     try:
         return read_perf_data(_FILE.path)
     except HakprofError as error:
         return error.message
+    finally:
+        os.environ.pop(CHOICE) if before is None else os.environ.update({CHOICE: before})
 
 
 def check(data: bytes) -> None:

@@ -95,6 +95,13 @@ def test_stubs_are_named_as_objdump_names_them(program: Path) -> None:
     assert found == expected
 
 
+def test_stubs_of_cxx_functions_are_demangled_as_perf_does(tmp_path: Path) -> None:
+    source = tmp_path / "stubs.cpp"
+    source.write_text("int main(int argc, char **) { delete new int(argc); }")
+    subprocess.run(["g++", "-O0", "-o", tmp_path / "stubs", source], check=True)
+    assert "operator new@plt" in {s.name for s in plt_symbols(read_elf(tmp_path / "stubs"))}
+
+
 def test_a_stripped_file_has_no_names_and_no_error(program: Path, tmp_path: Path) -> None:
     stripped = tmp_path / "stripped"
     subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)

@@ -137,7 +137,7 @@ def _lazy_stubs(elf: ElfFile) -> list[Symbol]:
     names = [name for _, name in _relocations(elf, ".rela.plt")]
     room = max(stubs.size // entry - first, 0)
     return [
-        Symbol(stubs.address + (first + number) * entry, entry, f"{name}@plt")
+        Symbol(stubs.address + (first + number) * entry, entry, _stub_name(name))
         for number, name in enumerate(names[:room])
     ]
 
@@ -157,8 +157,13 @@ def _got_stubs(elf: ElfFile) -> list[Symbol]:
         distance = int.from_bytes(code[jump + 2 : jump + 6], "little", signed=True)
         name = slots.get(stubs.address + jump + 6 + distance)
         if name:
-            found.append(Symbol(stubs.address + at, entry, f"{name}@plt"))
+            found.append(Symbol(stubs.address + at, entry, _stub_name(name)))
     return found
+
+
+def _stub_name(name: str) -> str:
+    """As perf writes it: what is before "@plt" is demangled, which nobody could do with it there."""
+    return f"{demangle(name)}@plt"
 
 
 def _relocations(elf: ElfFile, section_name: str) -> list[tuple[int, str]]:

@@ -138,6 +138,18 @@ def test_what_only_runs_have_is_refused_for_a_file(tmp_path: Path, capfdbinary: 
     assert "use one of: larson_2t" in refused(capfdbinary, TRACE, "--workload", "nonsense")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["layers", TRACE, "--functions"],
+        *(["annotate", "libc", TRACE, option] for option in ("--functions", "--lines", "--context")),
+    ],
+)
+def test_numbers_beyond_all_sense_are_refused(command: list[str], capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main([*command, "9" * 20]) == 2
+    assert "Invalid value" in capfdbinary.readouterr().err.decode()
+
+
 def test_a_terminal_gets_laid_out_tables_and_a_pipe_gets_markdown(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert "|---|" in run(capfdbinary, TRACE)
     ours, theirs = pty.openpty()

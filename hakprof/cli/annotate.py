@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hakprof.cli.options import (
+    MOST_SHOWN,
     AllocatorOption,
     EventOption,
     Format,
@@ -26,12 +27,20 @@ def annotate(
     function: Annotated[
         str | None, typer.Option("--function", metavar="NAME", help="Only this function (a glob is allowed).")
     ] = None,
-    functions: Annotated[int, typer.Option("--functions", metavar="N", min=1, help="How many functions to show.")] = 5,
+    functions: Annotated[
+        int, typer.Option("--functions", metavar="N", min=1, max=MOST_SHOWN, help="How many functions to show.")
+    ] = 5,
     lines: Annotated[
-        int, typer.Option("--lines", metavar="N", min=1, help="How many lines and instructions of each function.")
+        int,
+        typer.Option(
+            "--lines", metavar="N", min=1, max=MOST_SHOWN, help="How many lines and instructions of each function."
+        ),
     ] = 10,
     context: Annotated[
-        int, typer.Option("--context", metavar="N", min=0, help="Instructions shown on either side of a hot one.")
+        int,
+        typer.Option(
+            "--context", metavar="N", min=0, max=MOST_SHOWN, help="Instructions shown on either side of a hot one."
+        ),
     ] = 3,
     source: Annotated[
         list[Path] | None, typer.Option("--source", metavar="DIR", help="Folder that holds the sources.")

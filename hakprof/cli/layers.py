@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hakprof.cli.options import (
+    MOST_SHOWN,
     AllocatorOption,
     EventOption,
     ProjectOption,
@@ -33,7 +34,10 @@ def layers(
     workload: WorkloadOption = None,
     allocator: AllocatorOption = None,
     functions: Annotated[
-        int, typer.Option("--functions", metavar="N", min=0, help="How many functions to name of each layer.")
+        int,
+        typer.Option(
+            "--functions", metavar="N", min=0, max=MOST_SHOWN, help="How many functions to name of each layer."
+        ),
     ] = 3,
     by: Annotated[
         str | None,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hakprof.selection import Recording, Selection
 
 STORE_NAME = ".hakprof"
+MOST_SHOWN = 1_000_000  # of anything that is counted by an option: more than any document can hold
 
 ProjectOption = Annotated[
     Path | None,

@@ -79,9 +79,8 @@ void *bench_map(size_t bytes) {
 
 uint64_t bench_number(const char *name, const char *text, uint64_t least, uint64_t most) {
     char *end;
-    errno = 0;
     const unsigned long long value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
+    if (*text < '0' || *text > '9' || *end != '\0')
         bench_usage_error("%s must be a whole number, got: '%s'", name, text);
     if (value < least || value > most)
         bench_usage_error("%s must be between %llu and %llu, got: %s", name, (unsigned long long)least,

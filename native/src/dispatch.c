@@ -25,9 +25,11 @@ static void *hak_out_of_memory(void) {
     return NULL;
 }
 
-/* The caller's own heap, made on first use; NULL when libc must serve (forced, or no memory for a heap). */
+/* The caller's own heap, made on first use; NULL when libc must serve: forced, no memory for a heap, or the thread's heap
+ * is parked and nobody would park another. */
 static hak_heap_t *hak_heap_of_caller(hak_heap_t *heap) {
     if (HAK_LIKELY(hak_heap_is_own(heap))) return heap;
+    if (heap == &hak_ended_heap) return NULL;
     hak_init();
     return hak_config.force_libc ? NULL : hak_heap_enter();
 }
@@ -47,7 +49,7 @@ static void *hak_alloc_fallback(size_t alignment, size_t size) {
 }
 
 /* One block of a class: from the cache when every call takes the slow entry, else the cache is known to be empty. */
-static void *hak_class_alloc(hak_heap_t *heap, unsigned cls) {
+static void *hak_class_alloc(hak_heap_t *heap, unsigned cls, size_t alignment) {
     void *block = hak_bin_pop(&heap->cache[cls]);
     if (block != NULL) return block;
     block = ss_refill_fc_fill(heap, cls);
@@ -55,7 +57,7 @@ static void *hak_class_alloc(hak_heap_t *heap, unsigned cls) {
         hak_relieve(heap, false);
         block = ss_refill_fc_fill(heap, cls);
     }
-    if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(16, hak_class_bytes(cls));
+    if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(alignment, hak_class_bytes(cls));
     if (hak_class_bytes(cls) <= HAK_TINY_MAX) hak_stat_global(alloc_refill, 1);
     else hak_stat_global(alloc_mid_refill, 1);
     return block;
@@ -94,7 +96,7 @@ void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
     if (HAK_UNLIKELY(hak_config.dual_headers && size == HAK_TINY_MAX)) return hak_alloc_fallback(16, size);
     size += hak_config.header_layout;
     bool zero;
-    if (size <= HAK_MID_MAX) return hak_class_alloc(heap, hak_class_of(size));
+    if (size <= HAK_MID_MAX) return hak_class_alloc(heap, hak_class_of(size), 16);
     return hak_alloc_large(heap, 16, size, &zero);
 }
 
@@ -207,10 +209,10 @@ void *hak_alloc_aligned(size_t alignment, size_t size) {
     size += size == 0;
     bool zero;
     if (alignment <= HAK_CACHE_LINE && size <= HAK_MID_MAX - HAK_CACHE_LINE)
-        return hak_class_alloc(heap, hak_class_of(hak_round_up(size + hak_config.header_layout, HAK_CACHE_LINE)));
+        return hak_class_alloc(heap, hak_class_of(hak_round_up(size + hak_config.header_layout, HAK_CACHE_LINE)), alignment);
     const size_t need = size + hak_config.header_layout;
     if (alignment <= HAK_MID_MAX && need <= HAK_MID_MAX && (!hak_config.header_layout || hak_config.dual_headers))
-        return hak_class_alloc(heap, hak_class_of_aligned(alignment, need));
+        return hak_class_alloc(heap, hak_class_of_aligned(alignment, need), alignment);
     return hak_alloc_large(heap, alignment, size, &zero);
 }
 

@@ -83,9 +83,10 @@ static size_t hak_fallback_ask(void *ptr) {
 }
 
 size_t hak_fallback_usable(void *ptr) {
-    if (hak_config.force_libc || !hak_config.dual_headers) return hak_fallback_ask(ptr);
-    const bool headed = hak_fallback_in_use() && hak_alloc_header_method(ptr) == HAK_METHOD_LIBC;
-    return headed ? hak_alloc_header_of(ptr)->size : 0;
+    if (hak_config.force_libc) return hak_fallback_ask(ptr);
+    if (!hak_fallback_in_use()) return 0;
+    if (!hak_config.dual_headers) return hak_fallback_ask(ptr);
+    return hak_alloc_header_method(ptr) == HAK_METHOD_LIBC ? hak_alloc_header_of(ptr)->size : 0;
 }
 
 int hak_fallback_trim(size_t pad) {

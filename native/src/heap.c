@@ -76,8 +76,8 @@ void hak_heap_collect(hak_heap_t *heap) {
     __atomic_store_n(&heap->state, HAK_HEAP_PARKED, __ATOMIC_RELEASE);
 }
 
-/* Runs among the thread's TLS destructors; later ones may still free (their blocks are sent one by one) or allocate (they
- * get a heap again, and this runs once more). */
+/* Runs among the thread's TLS destructors; later ones may still free (their blocks are sent one by one) or allocate (libc
+ * serves them: nothing would tell when to park another heap, for destructors may run again and again). */
 static void hak_thread_exit(void *argument) {
     hak_heap_t *heap = argument;
     if (hak_tls_heap != heap) return;

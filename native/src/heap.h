@@ -64,7 +64,7 @@ struct hak_heap_s {
 };
 
 /* Heaps without blocks and without id: of threads that have not begun, and of threads that are ending. Only the first is
- * replaced by a heap of the thread's own at a free; both are at an allocation. */
+ * replaced by a heap of the thread's own. */
 extern hak_heap_t hak_empty_heap, hak_ended_heap;
 extern HAK_TLS hak_heap_t *hak_tls_heap;
 

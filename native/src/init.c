@@ -34,15 +34,22 @@ static hak_lock_t *const hak_fork_locks[] = {&hak_lock_heaps, &hak_lock_shared_p
 
 #define HAK_FORK_LOCKS (sizeof hak_fork_locks / sizeof hak_fork_locks[0])
 
+void *hak_lock_forker;
+
+static void hak_forks(bool now) { __atomic_store_n(&hak_lock_forker, now ? __builtin_thread_pointer() : NULL, __ATOMIC_RELAXED); }
+
 static void hak_before_fork(void) {
     for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_acquire(hak_fork_locks[i]);
+    hak_forks(true);
 }
 
 static void hak_after_fork_in_parent(void) {
+    hak_forks(false);
     for (size_t i = HAK_FORK_LOCKS; i-- > 0;) hak_lock_release(hak_fork_locks[i]);
 }
 
 static void hak_after_fork_in_child(void) {
+    hak_forks(false);
     for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_reset(hak_fork_locks[i]);
     hak_heaps_after_fork();
 }

@@ -16,7 +16,16 @@ typedef struct {
 
 #define HAK_LOCK_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
 
+/* The thread that holds every lock because it forks, or NULL. It passes them: handlers of other libraries may run between
+ * ours, and allocate. */
+extern void *hak_lock_forker;
+
+static inline bool hak_lock_passes(void) {
+    return HAK_UNLIKELY(__atomic_load_n(&hak_lock_forker, __ATOMIC_RELAXED) == __builtin_thread_pointer());
+}
+
 static inline void hak_lock_acquire(hak_lock_t *lock) {
+    if (hak_lock_passes()) return;
 #if HAK_INSTRUMENTED
     if (pthread_mutex_trylock(&lock->mutex) != 0) {
         const uint64_t start = hak_os_ns();
@@ -30,7 +39,9 @@ static inline void hak_lock_acquire(hak_lock_t *lock) {
 #endif
 }
 
-static inline void hak_lock_release(hak_lock_t *lock) { pthread_mutex_unlock(&lock->mutex); }
+static inline void hak_lock_release(hak_lock_t *lock) {
+    if (!hak_lock_passes()) pthread_mutex_unlock(&lock->mutex);
+}
 
 /* In the child of a fork: the lock was held by the forking thread. */
 static inline void hak_lock_reset(hak_lock_t *lock) { pthread_mutex_init(&lock->mutex, NULL); }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,7 +72,7 @@ void hak_os_unmap(void *start, size_t bytes) {
 
 void hak_os_purge(void *start, size_t bytes) {
     const int saved = errno;
-    madvise(start, bytes, MADV_DONTNEED);
+    if (madvise(start, bytes, MADV_DONTNEED) != 0) memset(start, 0, bytes);
     errno = saved;
     hak_stat_global(os_madvise, 1);
     hak_stat_memory("purge", bytes, start);

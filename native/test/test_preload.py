@@ -71,6 +71,16 @@ class Misuse(unittest.TestCase):
             self.assert_reported(nowhere + mapped + large + span + inside, *expected, **settings)
         self.assert_reported(nowhere, unknown, unknown, HAKMEM_CLASSIFY="dual", HAKMEM_MINCORE="always")
 
+    def test_nobodys_pointers_have_no_size_and_cannot_grow(self) -> None:
+        code = (
+            "libc.realloc.restype, libc.realloc.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t]\n"
+            "libc.malloc_usable_size.argtypes = [ctypes.c_void_p]\n"
+            "block = libc.malloc(200 << 20); libc.free(block)\n"
+            "assert libc.malloc_usable_size(block) == 0\n"
+            "assert libc.realloc(block, 400 << 20) is not None\n"
+        )
+        self.assert_reported(code, "free of a pointer that was not allocated here:")
+
     def test_a_double_free_is_found_when_its_list_is_drained(self) -> None:
         code = "block = libc.malloc(100); libc.free(block), libc.free(block)\n"
         self.assert_reported(code, "double free found in a free list near")
@@ -86,7 +96,14 @@ class Misuse(unittest.TestCase):
             "other = threading.Thread(target=lambda: (libc.free(block), libc.free(block), libc.free(block + 64)))\n"
             "other.start(), other.join()\n"
         )
+        tiny = (
+            "import threading\n"
+            "blocks = [libc.malloc(16) for _ in range(3)]\n"
+            "other = threading.Thread(target=lambda: [libc.free(blocks[i]) for i in (0, 1, 2, 0)])\n"
+            "other.start(), other.join()\n"
+        )
         double, within = "double free of", "free inside of a block:"
+        self.assert_reported(tiny, double, **settings)
         self.assert_reported(twice, double, **settings)
         self.assert_reported(later, double, **settings)
         self.assert_reported(inside, within, **settings)

@@ -7,12 +7,20 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "check.h"
+
+/* A sanitizer's own memory counts as the program's. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SHADOWED 1
+#else
+#define SHADOWED 0
+#endif
 
 /* ---- fork */
 
@@ -177,10 +185,87 @@ static void test_many_threads_in_turn(void) {
     CHECK(resident_kb() < before + 4096);
 }
 
+static pthread_key_t restless;
+
+/* Asks to be run again in each round, and allocates in the last one too. */
+static void allocate_and_come_again(void *value) {
+    T(free)(memset(T(malloc)(1000), 1, 1000));
+    pthread_setspecific(restless, value);
+}
+
+static void *set_restless(void *unused) {
+    (void)unused;
+    T(free)(T(malloc)(10));
+    CHECK(pthread_setspecific(restless, &restless) == 0);
+    return NULL;
+}
+
+static void test_destructors_without_end_leave_no_heaps(void) {
+    size_t before = 0;
+    CHECK(pthread_key_create(&restless, allocate_and_come_again) == 0);
+    for (unsigned i = 0; i < 1200; i++) {
+        pthread_t thread;
+        if (i == 200) before = resident_kb();
+        CHECK(pthread_create(&thread, NULL, set_restless, NULL) == 0);
+        pthread_join(thread, NULL);
+    }
+    pthread_key_delete(restless);
+    CHECK(SHADOWED || resident_kb() < before + 4096);
+}
+
+/* ---- memory that cannot be purged */
+
+/* The system keeps the pages of locked memory: what is freed there is not zero by itself when it is handed out again. */
+static void test_locked_memory_is_zeroed(void) {
+    enum { BLOCKS = 40 };
+    static const size_t sizes[] = {40000, 200000, 900000};
+    for (size_t each = 0; each < sizeof sizes / sizeof sizes[0]; each++) {
+        const size_t size = sizes[each];
+        unsigned char *blocks[BLOCKS];
+        for (size_t i = 0; i < BLOCKS; i++) {
+            blocks[i] = T(malloc)(size);
+            CHECK(blocks[i] != NULL);
+            if (i % 8 == 0 && mlock(blocks[i], 64) != 0) puts("-- memory cannot be locked here");
+            memset(blocks[i], 0xAA, size);
+        }
+        for (size_t i = 0; i < BLOCKS; i++) T(free)(blocks[i]);
+        T(malloc_trim)(0);
+        for (size_t i = 0; i < BLOCKS; i++) {
+            blocks[i] = T(calloc)(1, size);
+            for (size_t at = 0; at < size; at++) CHECK(blocks[i][at] == 0);
+        }
+        for (size_t i = 0; i < BLOCKS; i++) T(free)(blocks[i]);
+        munlockall();
+    }
+}
+
 /* ---- before constructors */
 
 #if TEST_INTERPOSE
 static void *early[5];
+
+static unsigned handled;
+
+/* A library that prepares for a fork before hakmem does: its handler runs while hakmem's locks are held. */
+static void allocate_in_handler(void) {
+    void *blocks[200];
+    for (size_t i = 0; i < 200; i++) CHECK((blocks[i] = malloc(16 + i * 200)) != NULL);
+    for (size_t i = 0; i < 200; i++) free(blocks[i]);
+    free(malloc(3u << 20));
+    handled++;
+}
+
+__attribute__((constructor(101))) static void register_early(void) {
+    pthread_atfork(allocate_in_handler, allocate_in_handler, allocate_in_handler);
+}
+
+static void test_fork_handlers_that_allocate(void) {
+    handled = 0;
+    const pid_t child = fork();
+    if (child == 0) _exit(handled == 2 ? 0 : 1);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0 && handled == 2);
+}
 
 /* Runs before every constructor, hakmem's too. */
 static void allocate_early(void) {
@@ -217,6 +302,14 @@ static void test_libraries_come_and_go(void) {
 
 /* ---- short address space */
 
+/* Alignment holds to the last block, whoever serves it. Nothing is given back. */
+static void exhaust_aligned(void) {
+    for (size_t alignment = 32; alignment <= 8192; alignment *= 2) {
+        void *block = NULL;
+        while (T(posix_memalign)(&block, alignment, alignment) == 0) CHECK((uintptr_t)block % alignment == 0);
+    }
+}
+
 /* All that there is, then everything back, then some of it again. */
 static void exhaust(void) {
     enum { MOST = 4096 };
@@ -231,6 +324,7 @@ static void exhaust(void) {
         if (count < MOST) CHECK(T(calloc)(1, (size_t)1 << 30) == NULL && errno == ENOMEM);
         while (count-- > 0) T(free)(blocks[count]);
     }
+    exhaust_aligned();
     _exit(0);
 }
 
@@ -254,12 +348,6 @@ static void test_short_address_space(void) {
 }
 
 /* ---- soak */
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SHADOWED 1
-#else
-#define SHADOWED 0
-#endif
 
 static double seconds_now(void) {
     struct timespec now;
@@ -304,8 +392,11 @@ int main(int argc, char **argv) {
     }
 #if TEST_INTERPOSE
     test_blocks_from_before_constructors();
+    test_fork_handlers_that_allocate();
 #endif
+    test_locked_memory_is_zeroed();
     test_destructors_that_allocate();
+    test_destructors_without_end_leave_no_heaps();
     test_many_threads_in_turn();
     test_libraries_come_and_go();
     test_fork_while_threads_allocate();

@@ -1,6 +1,6 @@
 """One perf.data file on its own, without a run around it: its flat profile, and its profile by layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 from hakprof.cache import user_cache
 from hakprof.grouping import grouped
 from hakprof.parse.perf_data import read_flat, read_perf_data, short_name
+from hakprof.periods import unequal_periods
 from hakprof.resources import CATALOGUES
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class FlatProfile:
     rows: tuple[FlatRow, ...]
     warnings: tuple[str, ...]
     truncated: bool
+    unequal: Mapping[str, str]  # what to say of events whose samples stand for unequal numbers of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,17 @@ def flat_profile(path: Path, *, objects: Sequence[Path] = (), kallsyms: Path | N
         total[1] += period
     ordered = sorted(sums.items(), key=lambda item: (item[0][0], -item[1][0], item[0]))
     rows = tuple(FlatRow(samples.events[key[0]], *key[1:], *total) for key, total in ordered)
-    return FlatProfile(rows, (*samples.warnings, *symbolizer.warnings), samples.truncated)
+    return FlatProfile(rows, (*samples.warnings, *symbolizer.warnings), samples.truncated, _unequal(samples))
+
+
+def _unequal(samples: "FlatSamples") -> dict[str, str]:
+    said: dict[str, str] = {}
+    for number, (event, is_time) in enumerate(zip(samples.events, samples.is_time, strict=True)):
+        own = samples.event == number
+        sentence = None if is_time else unequal_periods(event, samples.count[own], samples.period[own])
+        if sentence is not None:
+            said[event] = sentence
+    return said
 
 
 def _functions(samples: "FlatSamples", symbolizer: "Symbolizer") -> list[str]:

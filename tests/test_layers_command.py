@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -128,6 +129,40 @@ def test_the_flat_table_counts_as_perf_report_does(foreign: Path, capfdbinary: p
     assert sum(shares) == pytest.approx(100, abs=0.2)
     assert shares == sorted(shares, reverse=True)
     assert "there is no key 'nonsense'" in refused(capfdbinary, str(foreign), "--by", "nonsense")
+
+
+@live
+def test_samples_that_stand_for_unequal_numbers_of_events_are_no_share_of_events(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    program = str(compile_program(tmp_path, rounds=800_000, name="faulting"))
+    adapted = str(record(tmp_path, "-F", "997", "-e", "page-faults", command=(program,)))
+    fixed = str(record(tmp_path, "-c", "1", "-e", "page-faults", command=(program,), name="fixed.data"))
+    (note, *_) = json.loads(run(capfdbinary, adapted, "-f", "json"))["listings"][0]["notes"]
+    assert re.match(r"the [\d,]+ samples of page-faults stand for [\d,]+ events", note)
+    assert main(["layers", adapted, "--by", "dso", "-f", "csv"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert note in err.decode()
+    # perf's Overhead is the share of the periods.
+    ours = {row["dso"]: int(row["period"]) for row in csv.DictReader(io.StringIO(out.decode()))}
+    command = [
+        "perf",
+        "report",
+        "-i",
+        adapted,
+        "--stdio",
+        "--no-children",
+        "-g",
+        "none",
+        "-s",
+        "dso",
+        "-F",
+        "period,dso",
+    ]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    theirs = [line.split() for line in printed.splitlines() if line and not line.startswith("#")]
+    assert ours == {dso: int(period) for period, dso in theirs}
+    assert "stand for" not in run(capfdbinary, fixed)
 
 
 def test_what_only_runs_have_is_refused_for_a_file(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -14,6 +14,7 @@ from hakprof.analysis.trust.model import (
 from hakprof.analysis.trust.sampling import widest_half_width
 from hakprof.layers import Attribution
 from hakprof.parse.perf_data import PerfProfile
+from hakprof.periods import unequal_periods
 
 PARTIAL_WARN_SHARE = 0.05
 # The outermost functions of whole call chains: where programs, threads and kernel threads begin.
@@ -37,12 +38,13 @@ _BEGINNINGS = (
 
 
 def recording_notes(profile: PerfProfile, attribution: Attribution, event: str) -> tuple[str, ...]:
-    """Notes on the samples of ``event``: cut off, lost, few, without chains; then what the reader warns of."""
+    """Notes on the samples of ``event``: cut off, lost, unequal, few, without chains; then what the reader warns of."""
     samples = attribution.samples.filter(pl.col("event") == event)
     return tuple(
         dict.fromkeys(
             (
                 *_losses(profile),
+                *_periods(profile, event),
                 *_sufficiency(samples),
                 *_chains(profile, attribution, samples, event),
                 *profile.warnings,
@@ -61,6 +63,15 @@ def _losses(profile: PerfProfile) -> Iterator[str]:
         yield f"perf lost {wording.count(profile.lost_samples)} samples ({wording.pct(lost)}){severe}"
     if profile.throttled:
         yield f"the kernel throttled sampling {wording.count(profile.throttled)} times: busy moments are undercounted"
+
+
+def _periods(profile: PerfProfile, event: str) -> Iterator[str]:
+    """perf adapts the period to keep the samples' distance in time: then each stands for another number of events."""
+    own = [one.index for one in profile.events if one.name == event and not one.is_time]
+    rows = profile.samples.filter(pl.col("event").is_in(own))
+    said = unequal_periods(event, rows["count"].to_numpy(), rows["period"].to_numpy())
+    if said is not None:
+        yield said
 
 
 def _sufficiency(samples: pl.DataFrame) -> Iterator[str]:

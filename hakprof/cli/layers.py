@@ -44,7 +44,7 @@ def layers(
         typer.Option(
             "--by",
             metavar="KEYS",
-            help="Instead of layers a flat table by some of event,comm,dso,symbol, as perf report counts them.",
+            help="Instead of layers a flat table by some of event,comm,dso,symbol: perf report's samples and periods.",
         ),
     ] = None,
     rules: RulesOption = None,

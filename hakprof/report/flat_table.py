@@ -69,6 +69,7 @@ def flat_table(
     """
     if event is None and "event" not in keys and profile.rows:
         event = profile.rows[0].event
+    shown: dict[str, None] = {}
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     for row in profile.rows:
         is_wanted = (
@@ -80,13 +81,15 @@ def flat_table(
             found = sums[tuple(getattr(row, key) for key in keys)]
             found[0] += row.samples
             found[1] += row.period
+            shown.setdefault(row.event)
     if not sums:
         raise NotMeasuredError(
             f"{title}: no samples that fit", remedy="leave --event, --comm and --dso out to see what there is"
         )
     ordered = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
     rows: tuple[Row, ...] = tuple((*names, samples, period) for names, (samples, period) in ordered)
-    return FlatTable(title, event, keys, rows, profile.warnings)
+    unequal = (profile.unequal[name] for name in shown if name in profile.unequal)
+    return FlatTable(title, event, keys, rows, (*unequal, *profile.warnings))
 
 
 def _line(share: str, samples: str, period: str, names: Sequence[str], widths: Sequence[int]) -> str:

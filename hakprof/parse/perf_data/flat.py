@@ -30,6 +30,7 @@ class FlatSamples:
     """
 
     events: tuple[str, ...]
+    is_time: tuple[bool, ...]  # of each event, as in PerfEvent
     comms: tuple[str, ...]
     objects: tuple[CodeObject, ...]
     event: npt.NDArray[np.uint16]
@@ -49,6 +50,7 @@ def flat_samples(
     notes: Notes,
     events: tuple[str, ...],
     *,
+    is_time: tuple[bool, ...],
     warnings: tuple[str, ...],
     truncated: bool,
 ) -> FlatSamples:
@@ -73,6 +75,7 @@ def flat_samples(
     group, heads = grouped([table.event, comm, number, kernel, place])
     return FlatSamples(
         events=events,
+        is_time=is_time,
         comms=tuple(comms),
         objects=tuple(objects),
         event=table.event[heads],

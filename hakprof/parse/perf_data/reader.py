@@ -14,6 +14,7 @@ from hakprof.parse.perf_data.flat import FlatSamples, flat_samples
 from hakprof.parse.perf_data.format import RECORD_NAMES
 from hakprof.parse.perf_data.frames import CallFrames
 from hakprof.parse.perf_data.header import describe_events, read_header
+from hakprof.parse.perf_data.names import is_time_event
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.scan import Scan
 from hakprof.parse.perf_data.unwind import StackUnwinder
@@ -68,6 +69,7 @@ def read_flat(path: Path) -> FlatSamples:
         found.history,
         found.scan.notes,
         describe_events(found.scan.attrs, found.scan.notes),
+        is_time=tuple(is_time_event(attr.type, attr.config) for attr in found.scan.attrs),
         warnings=found.warnings,
         truncated=found.truncated,
     )

@@ -21,7 +21,7 @@ from hakprof.analysis.annotation import (
     skid_of,
 )
 from hakprof.analysis.labels import layer_meaning
-from hakprof.analysis.layers import largest_first
+from hakprof.analysis.layers import UNATTRIBUTED, largest_first
 from hakprof.analysis.listing import choose_event
 from hakprof.analysis.recording_notes import recording_notes
 from hakprof.analysis.statistics import wilson
@@ -122,7 +122,7 @@ def _of_layer(samples: _Samples, layer: str) -> pl.DataFrame:
         return own
     present = largest_first(samples.places, ["layer"])["layer"].to_list()
     with_samples = f"layers with samples: {', '.join(present[:_MOST_NAMES])} (`hakprof layers` lists all)"
-    if layer in samples.titles:
+    if layer in samples.titles or layer == UNATTRIBUTED:
         raise NotMeasuredError(f"layer {layer} has no samples of {samples.event} here", remedy=with_samples)
     near = get_close_matches(layer, [*present, *samples.titles], n=3)
     raise HakprofError(
@@ -159,6 +159,8 @@ class _Annotator:
         self._layer_samples = int(samples["count"].sum())
         self._all_samples = all_samples
         self._objects: dict[tuple[str, str | None], CodeFile | str] = {}
+        self._recorded_ns = min(one.path.stat().st_mtime_ns for one in recordings)
+        self._changed: set[str] = set()  # paths of files that were written after the recording
         self._notes: dict[str, None] = {}
         self.samples = self._told_apart(samples)  # places of the layer
 
@@ -174,10 +176,13 @@ class _Annotator:
         count = int(samples["count"].sum())
         summed = samples.group_by("place").agg(pl.col("count").sum()).sort("place")
         places = self._places(path, build_id, summed, is_kernel=bool(row["kernel"]))
-        lines, others = hottest_lines(
-            places, layer_samples=self._layer_samples, all_samples=self._all_samples, most=self._wanted.lines
-        )
         blocks, no_code = self._blocks(path, build_id, places, is_kernel=bool(row["kernel"]))
+        lines, others = hottest_lines(
+            places if path not in self._changed else (),
+            layer_samples=self._layer_samples,
+            all_samples=self._all_samples,
+            most=self._wanted.lines,
+        )
         return AnnotatedFunction(
             function=str(row["function"]),
             object=path,
@@ -275,8 +280,14 @@ class _Annotator:
         if found is None:
             told = [text for text in self._finder.warnings if text.startswith(f"{path}: ")]
             return told[-1].removeprefix(f"{path}: ") if told else "the file is not here"
-        if found.runtime.build_id is not None and build_id is None:
-            self._note(f"{path}: recorded without build id: its instructions may be another build's")
+        if build_id is None:
+            file = found.runtime.path
+            if str(file) == path and file.stat().st_mtime_ns > self._recorded_ns:
+                self._changed.add(path)
+                return f"{path} was changed after the recording, which has no build id of it; nor are lines shown"
+            self._note(
+                f"{path}: recorded without build id: its lines and instructions are those of the file as it is now"
+            )
         try:
             code = CodeFile(found)
         except (ParseError, OSError) as error:

@@ -1,6 +1,7 @@
 """`hakprof annotate`: lines and instructions of a layer, and refusing to show those of another build."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -103,6 +104,25 @@ def test_another_build_under_the_same_path_is_not_disassembled(
 
 
 @live
+def test_without_build_id_the_file_is_shown_as_it_is_unless_it_was_changed_since(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    program = compile_program(tmp_path, "-Wl,--build-id=none", rounds=ROUNDS + 3)
+    recording = record(tmp_path, "-N", "-F", "4999", "-g", command=(str(program),))
+    same = as_json(capfdbinary, "benchmark", str(recording))
+    said = f"{program}: recorded without build id: its lines and instructions are those of the file as it is now"
+    assert said in same["notes"]
+    assert same["functions"][0]["lines"]
+    assert same["functions"][0]["blocks"]
+    os.utime(program)
+    changed = as_json(capfdbinary, "benchmark", str(recording))
+    assert said not in changed["notes"]
+    first = changed["functions"][0]
+    assert (first["lines"], first["blocks"]) == ([], [])
+    assert f"{program} was changed after the recording" in first["no_code"]
+
+
+@live
 def test_functions_of_a_stripped_file_are_told_apart(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     stripped = compile_program(tmp_path, "-s", rounds=ROUNDS + 2, name="bare")
     recording = record(tmp_path, "-F", "4999", command=(str(stripped),))
@@ -127,9 +147,10 @@ def test_a_layer_that_does_not_exist_names_those_near_it(capfdbinary: pytest.Cap
     assert "hak_bin_push" in capfdbinary.readouterr().err.decode()
 
 
-def test_a_layer_without_samples_could_not_be_measured(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert main(["annotate", "jemalloc_front", TRACE]) == 3
-    assert "has no samples of cpu-clock" in capfdbinary.readouterr().err.decode()
+@pytest.mark.parametrize("layer", ["jemalloc_front", "unattributed"])
+def test_a_layer_without_samples_could_not_be_measured(layer: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["annotate", layer, TRACE]) == 3
+    assert f"{layer} has no samples of cpu-clock" in capfdbinary.readouterr().err.decode()
 
 
 def test_instructions_around_hot_ones_come_in_runs_that_do_not_touch() -> None:

@@ -56,8 +56,9 @@ def annotate(
 ) -> None:
     """Show the hottest source lines and instructions of a layer, inlined functions told apart.
 
-    Reads any perf.data file, or all recordings of a run together. Instructions are shown of the very file that was
-    recorded (by its build id) or not at all.
+    Reads any perf.data file, or all recordings of a run together. Lines and instructions are shown of the very
+    file that was recorded, by its build id, or not at all. Without a recorded build id they are those of the file as
+    it is now, which is said; none are shown of a file that was changed after the recording.
     """
     from hakprof.annotate import Wanted, annotate_layer
 

@@ -41,6 +41,7 @@ class FlatProfile:
     rows: tuple[FlatRow, ...]
     warnings: tuple[str, ...]
     truncated: bool
+    of_time: Mapping[str, bool]  # of each event, whether its samples fall in proportion to time
     unequal: Mapping[str, str]  # what to say of events whose samples stand for unequal numbers of them
 
 
@@ -99,7 +100,9 @@ def flat_profile(path: Path, *, objects: Sequence[Path] = (), kallsyms: Path | N
         total[1] += period
     ordered = sorted(sums.items(), key=lambda item: (item[0][0], -item[1][0], item[0]))
     rows = tuple(FlatRow(samples.events[key[0]], *key[1:], *total) for key, total in ordered)
-    return FlatProfile(rows, (*samples.warnings, *symbolizer.warnings), samples.truncated, _unequal(samples))
+    of_time = dict(zip(samples.events, samples.is_time, strict=True))
+    warnings = (*samples.warnings, *symbolizer.warnings)
+    return FlatProfile(rows, warnings, samples.truncated, of_time, _unequal(samples))
 
 
 def _unequal(samples: "FlatSamples") -> dict[str, str]:

@@ -132,6 +132,16 @@ def test_the_flat_table_counts_as_perf_report_does(foreign: Path, capfdbinary: p
 
 
 @live
+@pytest.mark.parametrize("option", ["--event", "--comm", "--dso"])
+def test_unknown_names_are_refused_alike_with_and_without_keys(
+    foreign: Path, option: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    said = refused(capfdbinary, str(foreign), option, "nonsense")
+    assert "'nonsense'" in said
+    assert refused(capfdbinary, str(foreign), option, "nonsense", "--by", "symbol") == said
+
+
+@live
 def test_samples_that_stand_for_unequal_numbers_of_events_are_no_share_of_events(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

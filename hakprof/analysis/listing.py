@@ -20,10 +20,8 @@ from hakprof.analysis.layers import (
     largest_symbols,
 )
 from hakprof.analysis.statistics import Share, wilson
-from hakprof.errors import HakprofError, NotMeasuredError
+from hakprof.choice import event_among, no_samples_of
 from hakprof.layers.rules import plain_name
-
-MOST_NAMES = 8  # that an error offers
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +99,8 @@ class Listing:
 
 
 def choose_event(wanted: str | None, of_time: Mapping[str, bool], samples: pl.DataFrame) -> str:
-    """The event to show: as asked, else the first of those that stand for time, else that with most samples.
-
-    Raises:
-        NotMeasuredError: the recording has no samples.
-        HakprofError: no event of the recording bears the name, with or without its modifiers (``cycles:u``).
-    """
-    present: list[str] = largest_first(samples, ["event"])["event"].to_list()
-    if not present:
-        raise NotMeasuredError("the recording has no samples", remedy="record longer, or a program that uses the CPU")
-    if wanted is None:
-        return next((name for name in present if of_time.get(name)), present[0])
-    if wanted in present:
-        return wanted
-    same = [name for name in present if name.partition(":")[0] == wanted]
-    if len(same) == 1:
-        return same[0]
-    offered = ", ".join(sorted(present))
-    raise HakprofError(f"no samples of event {wanted!r} in the recording", remedy=f"use one of: {offered}")
+    """The event to show, by :func:`hakprof.choice.event_among`."""
+    return event_among(wanted, largest_first(samples, ["event"])["event"].to_list(), of_time)
 
 
 def narrow(samples: pl.DataFrame, by: Narrowing) -> pl.DataFrame:
@@ -132,10 +114,7 @@ def narrow(samples: pl.DataFrame, by: Narrowing) -> pl.DataFrame:
             continue
         kept = samples.filter(pl.col(column) == value)
         if not kept.height:
-            known = largest_first(samples, [column])[column].head(MOST_NAMES).to_list()
-            raise HakprofError(
-                f"no samples of {column} {value!r}", remedy=f"those with most samples are: {', '.join(known)}"
-            )
+            raise no_samples_of(column, value, largest_first(samples, [column])[column].to_list())
         samples = kept
     return samples
 

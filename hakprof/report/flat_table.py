@@ -3,16 +3,17 @@
 Written without templates and data frames: such tables run to thousands of lines, and start-up counts.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hakprof.errors import HakprofError, NotMeasuredError
+from hakprof.choice import event_among, no_samples_of
+from hakprof.errors import HakprofError
 from hakprof.report.markdown import one_line
 
 if TYPE_CHECKING:
-    from hakprof.profiles import FlatProfile
+    from hakprof.profiles import FlatProfile, FlatRow
 
 KEYS = ("event", "comm", "dso", "symbol")
 Row = tuple[str | int, ...]  # a value for each key, samples, period
@@ -65,31 +66,43 @@ def flat_table(
     """Adds up a flat profile by ``keys``; only the event, thread name or object that is named.
 
     Raises:
-        NotMeasuredError: no sample is left.
+        NotMeasuredError: the recording has no samples.
+        HakprofError: an event, thread name or object that is asked for is in none of them.
     """
-    if event is None and "event" not in keys and profile.rows:
-        event = profile.rows[0].event
+    wanted = profile.rows
+    if event is not None or "event" not in keys:
+        event = event_among(event, _largest_first(profile.rows, "event"), profile.of_time)
+        wanted = _having(wanted, "event", event)
+    if comm is not None:
+        wanted = _having(wanted, "comm", comm)
+    if dso is not None:
+        wanted = _having(wanted, "dso", dso)
     shown: dict[str, None] = {}
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
-    for row in profile.rows:
-        is_wanted = (
-            event in (None, row.event, row.event.partition(":")[0])
-            and comm in (None, row.comm)
-            and dso in (None, row.dso)
-        )
-        if is_wanted:
-            found = sums[tuple(getattr(row, key) for key in keys)]
-            found[0] += row.samples
-            found[1] += row.period
-            shown.setdefault(row.event)
-    if not sums:
-        raise NotMeasuredError(
-            f"{title}: no samples that fit", remedy="leave --event, --comm and --dso out to see what there is"
-        )
+    for row in wanted:
+        found = sums[tuple(getattr(row, key) for key in keys)]
+        found[0] += row.samples
+        found[1] += row.period
+        shown.setdefault(row.event)
     ordered = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
     rows: tuple[Row, ...] = tuple((*names, samples, period) for names, (samples, period) in ordered)
     unequal = (profile.unequal[name] for name in shown if name in profile.unequal)
     return FlatTable(title, event, keys, rows, (*unequal, *profile.warnings))
+
+
+def _having(rows: "Sequence[FlatRow]", column: str, value: str) -> "tuple[FlatRow, ...]":
+    kept = tuple(row for row in rows if getattr(row, column) == value)
+    if not kept:
+        raise no_samples_of(column, value, _largest_first(rows, column))
+    return kept
+
+
+def _largest_first(rows: "Sequence[FlatRow]", column: str) -> list[str]:
+    """The values of a column, those with most samples first."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[getattr(row, column)] += row.samples
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def _line(share: str, samples: str, period: str, names: Sequence[str], widths: Sequence[int]) -> str:

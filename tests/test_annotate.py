@@ -147,6 +147,12 @@ def test_a_layer_that_does_not_exist_names_those_near_it(capfdbinary: pytest.Cap
     assert "hak_bin_push" in capfdbinary.readouterr().err.decode()
 
 
+def test_a_source_that_is_no_folder_is_refused(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    for path in (tmp_path / "absent", Path(__file__)):
+        assert main(["annotate", "libc", TRACE, "--source", str(path)]) == 2
+        assert "Invalid value for '--source'" in capfdbinary.readouterr().err.decode()
+
+
 @pytest.mark.parametrize("layer", ["jemalloc_front", "unattributed"])
 def test_a_layer_without_samples_could_not_be_measured(layer: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["annotate", layer, TRACE]) == 3

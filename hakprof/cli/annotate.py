@@ -43,7 +43,8 @@ def annotate(
         ),
     ] = 3,
     source: Annotated[
-        list[Path] | None, typer.Option("--source", metavar="DIR", help="Folder that holds the sources.")
+        list[Path] | None,
+        typer.Option("--source", metavar="DIR", exists=True, file_okay=False, help="Folder that holds the sources."),
     ] = None,
     no_source: Annotated[bool, typer.Option("--no-source", help="Name lines without their text.")] = False,
     event: EventOption = None,

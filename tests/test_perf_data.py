@@ -187,6 +187,24 @@ def test_a_recording_without_samples_is_refused(program: Path, tmp_path: Path) -
         read_perf_data(empty)
 
 
+def test_a_recording_that_perf_never_wrote_samples_to_says_so(program: Path, tmp_path: Path) -> None:
+    path = record(tmp_path, "-e", "cpu-clock", command=(str(program),))
+    whole = path.read_bytes()
+    data_at = struct.unpack_from("<Q", whole, 40)[0]
+    path.write_bytes(whole[:48] + bytes(8) + whole[56:data_at])
+    with pytest.raises(ParseError, match="no samples: perf record did not finish it"):
+        read_perf_data(path)
+
+
+@pytest.mark.parametrize("size", [17, 60])
+def test_the_remedy_for_a_cut_header_is_not_another_machine(program: Path, tmp_path: Path, size: int) -> None:
+    path = record(tmp_path, "-e", "cpu-clock", command=(str(program),))
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ParseError, match="header is cut off") as caught:
+        read_perf_data(path)
+    assert "endian" not in str(caught.value.remedy)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParseError, match=r"cannot read .*nowhere\.data: No such file"):
         read_perf_data(tmp_path / "nowhere.data")

@@ -11,7 +11,7 @@ from hakprof.errors import ParseError
 from hakprof.parse.perf_data import format as fmt
 from hakprof.parse.perf_data.names import event_name
 
-_RECORD_AGAIN = "record again with `perf record -o perf.data …` on a little-endian machine"
+_RECORD_AGAIN = "record again with `perf record -o perf.data …`"
 _MAX_TABLE_BYTES = 64 << 20
 _MAX_EVENTS = 1 << 16  # the tables number them in 16 bits
 _BUILD_ID_BYTES = 20
@@ -132,7 +132,10 @@ def describe_events(attrs: tuple[fmt.EventAttr, ...], notes: Notes) -> tuple[str
 
 def _check_magic(start: bytes, path: Path) -> None:
     if start[:8] == fmt.MAGIC_SWAPPED:
-        raise ParseError(f"{path}: recorded on a big-endian machine, which is not supported", remedy=_RECORD_AGAIN)
+        raise ParseError(
+            f"{path}: recorded on a big-endian machine, which is not supported",
+            remedy=f"{_RECORD_AGAIN} on a little-endian machine",
+        )
     if start[:8] != fmt.MAGIC or len(start) < fmt.PIPE_HEADER_SIZE:
         what = "is empty" if not start else "is not a perf.data file"
         raise ParseError(f"{path}: {what}", remedy="give a file that `perf record -g -o perf.data …` wrote")

@@ -96,7 +96,8 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
         raise ParseError(f"{path}: cannot be read: {error.strerror or error}") from error
     table = scan.table
     if table is None or not table.key.size:
-        reason = scan.warnings[0] if scan.warnings else "it holds no samples"
+        unfinished = ": perf record did not finish it" if header.data_end is None and not header.is_pipe else ""
+        reason = scan.warnings[0] if scan.warnings else f"it holds no samples{unfinished}"
         raise ParseError(f"{path}: {reason}", remedy=_RECORD_AGAIN)
     return _Scanned(
         scan,

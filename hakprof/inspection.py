@@ -43,5 +43,6 @@ def _listing(recording: Recording, loaded: LayerProfile, narrowing: Narrowing, f
         titles=loaded.attribution.titles,
         narrowing=narrowing,
         functions=functions,
+        has_chains=loaded.profile.has_chains,
         notes=recording_notes(loaded.profile, loaded.attribution, event),
     )

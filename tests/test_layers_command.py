@@ -114,6 +114,10 @@ def test_a_recording_without_chains_says_so(foreign: Path, capfdbinary: pytest.C
     text = run(capfdbinary, str(plain))
     assert "recorded without call chains" in text
     assert "shares are known within ±" in text
+    chainless = record(foreign.parent, "-F", "4999", command=(str(foreign.parent / "churn"),), name="chainless.data")
+    text = run(capfdbinary, str(chainless))
+    assert "| unknown: no call chains |" in text
+    assert "user frame" not in text
 
 
 @live

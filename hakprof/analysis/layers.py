@@ -20,6 +20,7 @@ from hakprof.model.run import Collector
 
 UNATTRIBUTED = "unattributed"
 NO_USER_FRAME = "(no user frame)"
+NO_CHAINS = "unknown: no call chains"  # stands for it where none was recorded
 ALL = "*"  # the table over all workloads
 ASYNCHRONOUS = ("clock_interrupt", "scheduler")  # kernel layers that interrupt whatever happens to run
 FEWEST_SAMPLES = 5  # of a layer, to be divided by cause or function; a division of fewer says nothing
@@ -229,13 +230,16 @@ def _unattributed(rows: list[LayerRow], total: int, ns_per_op: float | None) -> 
     return [LayerRow(UNATTRIBUTED, "no rule names it", False, wilson(0, total), ns_per_op and 0.0)]
 
 
-def causes_of(samples: pl.DataFrame) -> tuple[Cause, ...]:
-    """Causes of the kernel layers that user code enters by itself: nobody causes a timer interrupt."""
+def causes_of(samples: pl.DataFrame, *, none: str = NO_USER_FRAME) -> tuple[Cause, ...]:
+    """Causes of the kernel layers that user code enters by itself: nobody causes a timer interrupt.
+
+    ``none`` is how samples without a user frame in their chain are called.
+    """
     kernel = samples.filter(pl.col("kernel") & ~pl.col("self_layer").is_in(ASYNCHRONOUS))
     counts = kernel.group_by("self_layer").agg(pl.col("count").sum())
     totals = dict(counts.filter(pl.col("count") >= FEWEST_SAMPLES).iter_rows())
     kernel = kernel.filter(pl.col("self_layer").is_in(list(totals)))
-    kernel = kernel.with_columns(pl.col("caused_layer").fill_null(NO_USER_FRAME))
+    kernel = kernel.with_columns(pl.col("caused_layer").fill_null(none))
     largest = largest_first(kernel, ["self_layer", "caused_layer"])
     found = [Cause(layer, cause, wilson(count, totals[layer])) for layer, cause, count in largest.iter_rows()]
     return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))

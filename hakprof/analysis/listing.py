@@ -12,6 +12,8 @@ import polars as pl
 from hakprof.analysis.labels import layer_meaning
 from hakprof.analysis.layers import (
     FEWEST_SAMPLES,
+    NO_CHAINS,
+    NO_USER_FRAME,
     UNATTRIBUTED,
     Cause,
     Location,
@@ -78,6 +80,7 @@ class Listing:
     title: str
     event: str
     is_time: bool
+    has_chains: bool  # whether call chains were recorded, which tell causes
     narrowed_to: str
     samples: int
     event_samples: int  # of the event in the whole recording, before narrowing
@@ -128,22 +131,25 @@ def list_layers(
     titles: Mapping[str, str],
     narrowing: Narrowing,
     functions: int,
+    has_chains: bool,
     notes: tuple[str, ...] = (),
 ) -> Listing:
     """Adds up the samples of a recording (schema of Attribution.samples) by layers.
 
-    ``event`` is one of :func:`choose_event`; ``titles`` say what layers are; ``functions``: how many to name of each.
+    ``event`` is one of :func:`choose_event`; ``titles`` say what layers are; ``functions``: how many to name of each;
+    ``has_chains``: whether call chains were recorded.
     """
     of_event = samples.filter(pl.col("event") == event)
     own = narrow(of_event, narrowing)
     total = int(own["count"].sum())
-    causes = causes_of(own)
+    causes = causes_of(own, none=NO_USER_FRAME if has_chains else NO_CHAINS)
     order = [layer for layer, _ in largest_first(own, ["self_layer"]).iter_rows() if layer != UNATTRIBUTED]
     kernel = int(own.filter(pl.col("kernel"))["count"].sum())
     return Listing(
         title=title,
         event=event,
         is_time=is_time,
+        has_chains=has_chains,
         narrowed_to=narrowing.describe(),
         samples=total,
         event_samples=int(of_event["count"].sum()),

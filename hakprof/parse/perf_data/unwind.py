@@ -128,11 +128,13 @@ class StackUnwinder:
         for at in np.flatnonzero(kind == RowKind.OTHER).tolist():
             fine[at] = self._carry_out(int(row[at]), at, climb, dumps, after)
         self._follow_frame_pointers(kind == RowKind.UNKNOWN, climb, dumps, after, fine)
-        ended = (kind == RowKind.LAST) | (fine & (after[:, RETURN_ADDRESS] == 0))
+        has_caller = fine & (after[:, RETURN_ADDRESS] != 0)
+        # Where a frame pointer was only supposed, a 0 above it may be anything: that proves no end.
+        ended = (kind == RowKind.LAST) | (fine & ~has_caller & (kind != RowKind.UNKNOWN))
         whole[climb.who[ended]] = True
         climb.registers = after
         climb.exact = table.is_signal[row]
-        climb.keep(fine & ~ended)
+        climb.keep(has_caller & ~ended)
 
     def _carry_out(self, row: int, at: int, climb: _Climb, dumps: StackDumps, after: Words) -> bool:
         """One frame by rules of any kind."""

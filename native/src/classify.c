@@ -10,7 +10,7 @@
 #include "superslab.h"
 
 hak_code_t hak_code_of(const void *ptr) {
-    return hak_map_present() ? hak_map_load(hak_map, hak_map_mask, ptr) : hak_registry_lookup(ptr);
+    return hak_map_present() ? hak_map_load(hak_map, hak_map_last, ptr) : hak_registry_lookup(ptr);
 }
 
 /* The byte before a pointer that is not a tiny or mid block may be anybody's, or nobody's: the truth is asked before it is

@@ -150,7 +150,7 @@ static void hak_free_unowned(void *ptr, hak_code_t code, hak_route_t route) {
 }
 
 void hak_free_beyond_front(hak_heap_t *heap, void *ptr) {
-    const hak_code_t code = hak_map_load(heap->map, heap->map_mask, ptr);
+    const hak_code_t code = hak_map_load(heap->map, heap->map_last, ptr);
     if (HAK_LIKELY(hak_code_owner(code) != 0 && heap->tag != HAK_TAG_NEVER && hak_remote_push(heap, ptr, code))) return;
     hak_free_slow(heap, ptr);
 }

@@ -31,26 +31,27 @@ static inline void *tiny_alloc_fast(hak_heap_t *heap, size_t size) {
     return hak_bin_pop(&heap->bins[hak_class_of_tiny(size)]);
 }
 
+/* The class of a tiny or mid block of `heap`; HAK_CLASSES or more for everything else. */
 #if HAK_CLASSIFY == HAK_CLASSIFY_MAP
-static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr) {
-    return hak_map_load(heap->map, heap->map_mask, ptr);
+static inline hak_code_t hak_front_class(const hak_heap_t *heap, const void *ptr) {
+    /* Compared, not masked: what follows waits for the index, and nothing waits for a comparison. */
+    if (HAK_UNLIKELY(hak_map_index(ptr) > heap->map_last)) return HAK_CLASSES;
+    return hak_map_load(heap->map, heap->map_last, ptr) - heap->tag;
 }
 #elif HAK_CLASSIFY == HAK_CLASSIFY_HEADER
-static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr) {
-    (void)heap;
-    if (ptr == NULL || hak_header_read(ptr) == 0) return HAK_CODE_FOREIGN;
-    return hak_superslab_code(hak_superslab_of(ptr), ptr);
+static inline hak_code_t hak_front_class(const hak_heap_t *heap, const void *ptr) {
+    if (ptr == NULL || hak_header_read(ptr) == 0) return HAK_CLASSES;
+    return hak_superslab_code(hak_superslab_of(ptr), ptr) - heap->tag;
 }
 #else
-static inline hak_code_t hak_front_code(const hak_heap_t *heap, const void *ptr) {
-    (void)heap;
-    return hak_registry_lookup(ptr);
+static inline hak_code_t hak_front_class(const hak_heap_t *heap, const void *ptr) {
+    return hak_registry_lookup(ptr) - heap->tag;
 }
 #endif
 
 /* Tiny and mid blocks of the caller's own heap; everything else is false: NULL, remote, large, foreign. */
 static inline bool tiny_free_fast(hak_heap_t *heap, void *ptr) {
-    const hak_code_t cls = hak_front_code(heap, ptr) - heap->tag;
+    const hak_code_t cls = hak_front_class(heap, ptr);
     if (HAK_UNLIKELY(cls >= HAK_CLASSES)) return false;
     if (HAK_CHECK_HEAD && HAK_UNLIKELY(heap->bins[cls].head == ptr)) return false;
     hak_bin_push(&heap->bins[cls], ptr);

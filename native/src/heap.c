@@ -11,9 +11,9 @@
 static hak_code_t hak_no_map[1];
 
 hak_heap_t hak_empty_heap = {
-    .map = hak_no_map, .map_mask = 0, .tag = HAK_TAG_NEVER, .cache = hak_empty_heap.bins, .state = HAK_HEAP_ORPHAN};
+    .map = hak_no_map, .map_last = 0, .tag = HAK_TAG_NEVER, .cache = hak_empty_heap.bins, .state = HAK_HEAP_ORPHAN};
 hak_heap_t hak_ended_heap = {
-    .map = hak_no_map, .map_mask = 0, .tag = HAK_TAG_NEVER, .cache = hak_ended_heap.bins, .state = HAK_HEAP_ORPHAN};
+    .map = hak_no_map, .map_last = 0, .tag = HAK_TAG_NEVER, .cache = hak_ended_heap.bins, .state = HAK_HEAP_ORPHAN};
 HAK_TLS hak_heap_t *hak_tls_heap = &hak_empty_heap;
 
 hak_lock_t hak_lock_heaps = HAK_LOCK_INIT;
@@ -49,7 +49,7 @@ static hak_heap_t *hak_heap_create(void) {
     if (id != 0) {
         heap->id = id;
         heap->map = hak_map;
-        heap->map_mask = hak_map_mask;
+        heap->map_last = hak_map_last;
         heap->tag = hak_config.slow_entry ? HAK_TAG_NEVER : id << 8;
         heap->cache = hak_config.slow_entry ? heap->shadow : heap->bins;
         heap->state = HAK_HEAP_ACTIVE;

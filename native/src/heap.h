@@ -41,7 +41,7 @@ struct hak_heap_s {
     /* Used by the fast paths. */
     hak_bin_t bins[HAK_CLASSES];
     const hak_code_t *map;
-    uintptr_t map_mask;
+    uintptr_t map_last;
     hak_code_t tag;
     uint32_t id;
     /* Slow paths. `cache` is `bins`, or `shadow` when every call must take the slow entry. */

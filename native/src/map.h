@@ -20,21 +20,24 @@ typedef uint32_t hak_code_t;
 #define HAK_CODE_RELEASED 0xFFu
 #define HAK_TAG_NEVER 0xFFFFFF00u
 
-#define HAK_MAP_INDEX_BITS (47 - HAK_SLOT_SHIFT)
-#define HAK_MAP_MASK (((uintptr_t)1 << HAK_MAP_INDEX_BITS) - 1)
+/* User addresses have 47 bits. */
+#define HAK_MAP_ENTRIES ((uintptr_t)1 << (47 - HAK_SLOT_SHIFT))
 
 extern hak_code_t *hak_map;
-extern uintptr_t hak_map_mask;
+extern uintptr_t hak_map_last; /* its last index */
 
 static inline hak_code_t hak_code_make(uint32_t owner, unsigned cls) { return owner << 8 | cls; }
 static inline unsigned hak_code_class(hak_code_t code) { return code & 0xFFu; }
 static inline uint32_t hak_code_owner(hak_code_t code) { return code >> 8; }
 
-static inline hak_code_t hak_map_load(const hak_code_t *map, uintptr_t mask, const void *ptr) {
-    return __atomic_load_n(&map[((uintptr_t)ptr >> HAK_SLOT_SHIFT) & mask], __ATOMIC_RELAXED);
+static inline uintptr_t hak_map_index(const void *ptr) { return (uintptr_t)ptr >> HAK_SLOT_SHIFT; }
+
+static inline hak_code_t hak_map_load(const hak_code_t *map, uintptr_t last, const void *ptr) {
+    const uintptr_t index = hak_map_index(ptr);
+    return HAK_LIKELY(index <= last) ? __atomic_load_n(&map[index], __ATOMIC_RELAXED) : HAK_CODE_FOREIGN;
 }
 
-/* Reserves the map; without it hak_map has one zero entry and mask 0. Called once. */
+/* Reserves the map; without it hak_map has one zero entry. Called once. */
 void hak_map_init(void);
 bool hak_map_present(void);
 void hak_map_set(const void *start, size_t slots, hak_code_t code);

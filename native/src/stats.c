@@ -108,7 +108,7 @@ static uint64_t hak_bin_length(const hak_heap_t *heap, unsigned cls) {
     const hak_block_t *block = heap->cache[cls].head;
     uint64_t length = 0;
     while (block != NULL && length < heap->classes[cls].out) {
-        if (hak_map_present() && hak_map_load(hak_map, hak_map_mask, block) != code) break;
+        if (hak_map_present() && hak_map_load(hak_map, hak_map_last, block) != code) break;
         length++;
         block = block->next;
     }

@@ -61,6 +61,7 @@ _TOOLS: dict[str, tuple[str, ...]] = {
     "perf-stat-intervals": ("perf", "stat", "-I", "10", "-A", "-a", "-x", ",", "-o", "OUTPUT", "--"),
     "strace": ("strace", "-f", "-c", "-o", "OUTPUT", "--"),
     "strace-wall": ("strace", "-f", "-c", "-w", "-U", "name,calls,errors,time-total", "-o", "OUTPUT", "--"),
+    "log-of-strace": ("strace", "-f", "-T", "-ttt", "-o", "OUTPUT", "--"),
     "callgrind": ("valgrind", "--tool=callgrind", "--callgrind-out-file=OUTPUT"),
 }
 _LINES = {

@@ -11,15 +11,22 @@ from hakprof.parse.counters import parse_counters
 from hakprof.parse.perf_stat import parse_perf_stat
 from hakprof.parse.routes import parse_routes
 from hakprof.parse.strace import parse_strace
+from hakprof.parse.strace_log import read_trace
 from hakprof.symbols.demangle import demangle
 from hakprof.symbols.kallsyms import read_kallsyms
 
 _FILE = MemoryFile("kallsyms")
+_TRACE = MemoryFile("strace")
 
 
 def _kallsyms(data: bytes) -> None:
     table = read_kallsyms(_FILE.hold(data))
     assert (table.starts[1:] > table.starts[:-1]).all()
+
+
+def _trace(data: bytes) -> None:
+    trace = read_trace(_TRACE.hold(data))
+    assert trace.frame["calls"].min() >= 0
 
 
 def _demangle(data: bytes) -> None:
@@ -40,6 +47,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "r": partial(_text, parse_routes),
     "k": _kallsyms,
     "d": _demangle,
+    "l": _trace,
 }
 _ANY = tuple(PARSERS.values())
 

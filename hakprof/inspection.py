@@ -16,7 +16,7 @@ def report_layers(selection: Selection, narrowing: Narrowing, *, functions: int)
     """
     return LayerReport(
         selection.name,
-        tuple(_listing(one, load(selection, one), narrowing, functions) for one in selection.recordings),
+        tuple(list_recording(one, load(selection, one), narrowing, functions) for one in selection.recordings),
     )
 
 
@@ -31,7 +31,8 @@ def load(selection: Selection, recording: Recording) -> LayerProfile:
     )
 
 
-def _listing(recording: Recording, loaded: LayerProfile, narrowing: Narrowing, functions: int) -> Listing:
+def list_recording(recording: Recording, loaded: LayerProfile, narrowing: Narrowing, functions: int) -> Listing:
+    """The samples of a recording that was read, by layers. Raises as :func:`report_layers` does."""
     samples = loaded.attribution.samples
     of_time = {event.name: event.is_time for event in loaded.profile.events}
     event = choose_event(narrowing.event, of_time, samples)

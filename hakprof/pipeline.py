@@ -1,14 +1,12 @@
 """The stages in their order: a stored run → frames → analysis → report. No analysis happens here."""
 
-import os
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from hakprof.analysis.bundle import analyse
 from hakprof.analysis.compare import Comparison, compare_runs
 from hakprof.analysis.inputs import RunData
+from hakprof.documents import write_document
 from hakprof.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_WORSE, StoreError
 from hakprof.parse.cells import read_cells
 from hakprof.project import parse_project
@@ -16,7 +14,7 @@ from hakprof.recordings import read_recordings
 from hakprof.report.build import assemble_diff, assemble_report, build_report
 from hakprof.report.figures import figures
 from hakprof.report.json_out import to_json
-from hakprof.report.model import Report
+from hakprof.report.model import Chart, Report
 from hakprof.report.render import render_diff_markdown, render_markdown
 from hakprof.store import open_run
 
@@ -90,43 +88,13 @@ def write_report(run: RunData, folder: Path, *, document: Path | None = None) ->
     Raises:
         StoreError: the folder or the document cannot be written.
     """
-    document = document if document is not None else folder / "report.md"
     analysis = analyse(run)
-    drawn = list(figures(run, analysis))
-    charts = [replace(chart, file=_link(document, folder / chart.file)) for chart, _ in drawn]
-    report = assemble_report(run, analysis, charts=charts)
-    texts = {document: render_markdown(report), folder / "report.json": to_json(report) + "\n"}
-    texts |= {folder / chart.file: svg for chart, svg in drawn}
-    folder_is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_all(texts)
-    except OSError as error:
-        if folder_is_new:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise StoreError(
-            f"{folder}: the report cannot be written: {error.strerror}",
-            remedy="name a writable folder with -o, or make room; an earlier report there is as it was",
-        ) from error
-    return list(texts)
 
+    def render(charts: Sequence[Chart]) -> tuple[str, str]:
+        report = assemble_report(run, analysis, charts=charts)
+        return render_markdown(report), to_json(report)
 
-def _write_all(texts: Mapping[Path, str]) -> None:
-    """All files or none: each is written whole beside its place before any takes it."""
-    partial = {path: path.with_name(f".{path.name}.part") for path in texts}
-    try:
-        for path, text in texts.items():
-            partial[path].write_text(text, encoding="utf-8")
-        for path, written in partial.items():
-            written.replace(path)
-    finally:
-        for written in partial.values():
-            written.unlink(missing_ok=True)
-
-
-def _link(document: Path, target: Path) -> str:
-    """The path of ``target`` as seen from ``document``, with forward slashes."""
-    return Path(os.path.relpath(target, document.parent)).as_posix()
+    return write_document(folder, figures(run, analysis), render, document=document)
 
 
 def diff_status(comparison: Comparison, *, gate: bool) -> int:

@@ -35,9 +35,10 @@ class Selection:
     layers: "tuple[LayerRule, ...]" = field(default=())
 
 
-def select_file(path: Path, project: "Project", *, rules: "Sequence[LayerRule]" = ()) -> Selection:
-    """A perf.data file by itself, under the rules of ``project``, ``rules`` before them."""
-    return Selection(str(path), (Recording("", path),), project.catalogues, (*rules, *project.layers))
+def select_files(paths: Sequence[Path], project: "Project", *, rules: "Sequence[LayerRule]" = ()) -> Selection:
+    """perf.data files by themselves, under the rules of ``project``, ``rules`` before them."""
+    recordings = tuple(Recording(str(path) if len(paths) > 1 else "", path) for path in paths)
+    return Selection(", ".join(map(str, paths)), recordings, project.catalogues, (*rules, *project.layers))
 
 
 def select_run(

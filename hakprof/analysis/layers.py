@@ -216,7 +216,7 @@ def _table(
         rows=tuple(rows),
         kernel=wilson(kernel_count, total),
         causes=causes_of(samples),
-        faults=_faults(faults),
+        faults=faults_of(faults),
         unattributed_symbols=largest_symbols(samples.filter(pl.col("self_layer") == UNATTRIBUTED)),
         ns_source=source,
     )
@@ -245,7 +245,7 @@ def causes_of(samples: pl.DataFrame, *, none: str = NO_USER_FRAME) -> tuple[Caus
     return tuple(sorted(found, key=lambda c: (-totals[c.layer], c.layer, -c.share.count, c.caused_by)))
 
 
-def _faults(samples: pl.DataFrame) -> tuple[FaultRow, ...]:
+def faults_of(samples: pl.DataFrame) -> tuple[FaultRow, ...]:
     """By the user layer: a fault that the kernel itself ran into (copying to a user's buffer) is its caller's."""
     layer = pl.coalesce("caused_layer", "self_layer").alias("layer")
     summed = samples.with_columns(layer).group_by("layer").agg(pl.col("count").sum(), pl.col("period").sum())

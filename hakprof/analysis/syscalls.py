@@ -63,11 +63,23 @@ def analyse_syscalls(run: RunData) -> tuple[SyscallTable, ...]:
                 (pl.col("workload") == workload) & (pl.col("allocator") == allocator) & (pl.col("variant") == "default")
             )
             if part.height:
-                tables.append(_table(run, part, workload, allocator))
+                tables.append(
+                    syscall_table(
+                        part,
+                        workload=workload,
+                        title=workload_title(run, workload),
+                        allocator=allocator,
+                        allocator_title=allocator_title(run, allocator),
+                        is_subject=allocator == run.subject,
+                    )
+                )
     return tuple(tables)
 
 
-def _table(run: RunData, part: pl.DataFrame, workload: str, allocator: str) -> SyscallTable:
+def syscall_table(
+    part: pl.DataFrame, *, workload: str, title: str, allocator: str, allocator_title: str, is_subject: bool
+) -> SyscallTable:
+    """The table of one traced program: rows of frames.SYSCALLS, those of either clock at most once by name."""
     clocks = {clock: part.filter(pl.col("clock") == clock) for clock in ("system", "wall")}
     counted = clocks["system"] if clocks["system"].height else clocks["wall"]
     working_wall = float(clocks["wall"].filter(~pl.col("waiting"))["seconds"].sum())
@@ -78,7 +90,7 @@ def _table(run: RunData, part: pl.DataFrame, workload: str, allocator: str) -> S
     rows.sort(
         key=lambda row: (
             row.waiting,
-            -(row.wall_share_of_run or row.kernel_share_of_run or 0.0),
+            -_weight(row),
             -row.calls,
             row.syscall,
         )
@@ -87,15 +99,21 @@ def _table(run: RunData, part: pl.DataFrame, workload: str, allocator: str) -> S
     shares = [row.wall_share_of_run for row in rows if not row.waiting and row.wall_share_of_run is not None]
     return SyscallTable(
         workload=workload,
-        title=workload_title(run, workload),
+        title=title,
         allocator=allocator,
-        allocator_title=allocator_title(run, allocator),
-        is_subject=allocator == run.subject,
+        allocator_title=allocator_title,
+        is_subject=is_subject,
         rows=tuple(rows),
         calls=sum(row.calls for row in rows),
         calls_per_1000_ops=float(rates.sum()) if rates.len() and rates.null_count() == 0 else None,
         wall_share_of_run=sum(shares) if shares else None,
     )
+
+
+def _weight(row: SyscallRow) -> float:
+    """The call's time: a share of the run where that is known, else of all calls."""
+    of_run = row.wall_share_of_run or row.kernel_share_of_run
+    return of_run or row.wall_share_of_syscalls or row.kernel_share_of_syscalls or 0.0
 
 
 def _by_name(frame: pl.DataFrame, name: str) -> dict[str, object] | None:

@@ -1,6 +1,7 @@
 """Options that several commands share, and where their defaults come from."""
 
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,15 +132,24 @@ def chosen_selection(
     allocator: str | None,
 ) -> "Selection":
     """The recordings that a command looks at, and the rules for their layers."""
-    from hakprof.project import load_layer_rules, load_project
-    from hakprof.selection import select_file, select_run
+    from hakprof.project import load_layer_rules
+    from hakprof.selection import select_run
 
-    extra = load_layer_rules(rules) if rules is not None else ()
     file = _perf_data_file(target, workload, allocator)
     if file is not None:
-        return select_file(file, load_project(project_file(project)), rules=extra)
+        return chosen_files([file], project, rules=rules)
+    extra = load_layer_rules(rules) if rules is not None else ()
     folder = find_run(target, store_root(store, project_file(project)))
     return select_run(folder, workload=workload, allocator=allocator, rules=extra)
+
+
+def chosen_files(paths: Sequence[Path], project: Path | None, *, rules: Path | None) -> "Selection":
+    """perf.data files without a run, and the rules for their layers: ``rules``, the project's, the catalogues'."""
+    from hakprof.project import load_layer_rules, load_project
+    from hakprof.selection import select_files
+
+    extra = load_layer_rules(rules) if rules is not None else ()
+    return select_files(paths, load_project(project_file(project)), rules=extra)
 
 
 def chosen_recordings(

@@ -1,11 +1,20 @@
-"""`hakprof report`: the bottleneck report of a stored run."""
+"""`hakprof report`: the bottleneck report of a stored run, or what perf.data and strace files tell by themselves."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hakprof.cli.options import Format, FormatOption, ProjectOption, RunArgument, StoreOption, find_run
+from hakprof.cli.options import (
+    Format,
+    FormatOption,
+    ProjectOption,
+    RulesOption,
+    RunArgument,
+    StoreOption,
+    chosen_files,
+    find_run,
+)
 from hakprof.cli.options import project_file as find_project
 from hakprof.cli.options import store_root as find_store
 from hakprof.cli.output import emit, say
@@ -21,17 +30,53 @@ def report(
     document: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With -o: write the Markdown here instead of DIR/report.md.")
     ] = None,
+    perf_data: Annotated[
+        list[Path] | None,
+        typer.Option("--perf-data", metavar="FILE", help="Instead of a run: a perf.data file (may be given again)."),
+    ] = None,
+    strace: Annotated[
+        Path | None,
+        typer.Option("--strace", metavar="FILE", help="Instead of a run: output of strace, with or without -c."),
+    ] = None,
+    strace_wall: Annotated[
+        Path | None, typer.Option("--strace-wall", metavar="FILE", help="The same: a table of strace -c -w.")
+    ] = None,
+    rules: RulesOption = None,
     format: FormatOption = Format.MARKDOWN,
     project: ProjectOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Write the report of a run to stdout, or with its charts into a folder."""
-    from hakprof import pipeline
+    """Write the report of a run to stdout, or with its charts into a folder.
 
+    With --perf-data, --strace or both: of those files, wherever they are from. What only a run can tell is then left
+    out, and the report says so.
+    """
     if output is not None and format is Format.JSON:
         raise HakprofError("-o and --format json together", remedy="leave --format out: -o writes report.json too")
     if document is not None and output is None:
         raise HakprofError("--document without -o", remedy="name the folder of the charts with -o")
+    if perf_data or strace is not None or strace_wall is not None:
+        if run is not None:
+            raise HakprofError(f"run {run} together with files", remedy="name a run, or files, not both")
+        _report_files(perf_data or [], strace, strace_wall, rules, project, output, document, format)
+        return
+    if rules is not None:
+        raise HakprofError(
+            "--rules for a run", remedy="a run keeps its own rules; `hakprof layers --rules` looks with others"
+        )
+    _report_run(run, project, store, output, document, format)
+
+
+def _report_run(
+    run: str | None,
+    project: Path | None,
+    store: Path | None,
+    output: Path | None,
+    document: Path | None,
+    format: Format,
+) -> None:
+    from hakprof import pipeline
+
     folder = find_run(run, find_store(store, find_project(project)))
     data = pipeline.load_run(folder)
     for warning in data.warnings:
@@ -45,3 +90,23 @@ def report(
             f"{folder}: parts of the run could not be read whole (see the warnings above); the report is of the rest",
             remedy="do what the warnings say, or collect again",
         )
+
+
+def _report_files(
+    perf_data: list[Path],
+    strace: Path | None,
+    strace_wall: Path | None,
+    rules: Path | None,
+    project: Path | None,
+    output: Path | None,
+    document: Path | None,
+    format: Format,
+) -> None:
+    from hakprof import file_report
+
+    selection = chosen_files(perf_data, project, rules=rules)
+    files = file_report.read_files(selection, strace=strace, strace_wall=strace_wall)
+    if output is not None:
+        emit("\n".join(str(path) for path in file_report.write_files(files, output, document=document)))
+    else:
+        emit(file_report.render_files(files, format=format.value))

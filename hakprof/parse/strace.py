@@ -36,20 +36,22 @@ _REMEDY = "run `strace -f -c -o FILE -- PROGRAM` (and again with -w for wall tim
 
 
 @dataclass(slots=True)
-class _Row:
+class CallSum:
+    """All calls of one name; ``seconds`` None where no time was noted."""
+
     calls: int
     errors: int
     seconds: float | None
 
 
-class _Table:
+class CallTable:
     """Collects the rows of every table in a text; a text may hold several (two personalities, ``-A``)."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.heads: list[str] | None = None
         self.tables = 0
-        self.rows: dict[str, _Row] = {}
+        self.rows: dict[str, CallSum] = {}
         self.calls = 0  # of the present table
         self.warnings: list[str] = []
 
@@ -87,6 +89,13 @@ class _Table:
             self.warnings.append(f"{self.source}:{number}: the rows' {self.calls} calls are not the table's own total")
         self.heads = None
 
+    def end(self) -> None:
+        """Says what the end of the text tells of its tables."""
+        if self.heads is not None:
+            self.warnings.append(f"{self.source}: the table has no total line; it may be cut off")
+        if self.tables > 1:
+            self.warnings.append(f"{self.source}: {self.tables} tables, added up")
+
 
 def _columns(line: str) -> list[str] | None:
     """The heads of a table's first line, or None if it is another line."""
@@ -95,7 +104,7 @@ def _columns(line: str) -> list[str] | None:
     return heads if is_head else None
 
 
-def _row_of(cells: dict[str, str]) -> _Row | None:
+def _row_of(cells: dict[str, str]) -> CallSum | None:
     if not _NAME.match(cells.get("syscall", "")):
         return None
     try:
@@ -104,12 +113,12 @@ def _row_of(cells: dict[str, str]) -> _Row | None:
     except ValueError:
         return None
     sound = 0 <= errors <= calls <= MAX_INT and (seconds is None or 0 <= seconds < 1e12)
-    return _Row(calls, errors, seconds) if sound else None
+    return CallSum(calls, errors, seconds) if sound else None
 
 
-def _added(first: _Row, second: _Row) -> _Row:
+def _added(first: CallSum, second: CallSum) -> CallSum:
     seconds = None if first.seconds is None or second.seconds is None else first.seconds + second.seconds
-    return _Row(first.calls + second.calls, first.errors + second.errors, seconds)
+    return CallSum(first.calls + second.calls, first.errors + second.errors, seconds)
 
 
 def parse_strace(text: str, *, clock: Clock, source: str) -> Parsed:
@@ -118,16 +127,13 @@ def parse_strace(text: str, *, clock: Clock, source: str) -> Parsed:
     Raises:
         ParseError: empty, a log of single calls instead of a table, or no table at all.
     """
-    table = _Table(source)
+    table = CallTable(source)
     for number, line in enumerate(text.splitlines(), start=1):
         table.feed(number, line)
     if not table.rows:
         raise ParseError(f"{source}: {_why_none(text, table)}", remedy=_REMEDY)
-    if table.heads is not None:
-        table.warnings.append(f"{source}: the table has no total line; it may be cut off")
-    if table.tables > 1:
-        table.warnings.append(f"{source}: {table.tables} tables, added up")
-    return Parsed(_frame(table.rows, clock), limited(table.warnings))
+    table.end()
+    return Parsed(syscall_frame(table.rows, clock), limited(table.warnings))
 
 
 def read_strace(path: Path, *, clock: Clock) -> Parsed:
@@ -135,7 +141,7 @@ def read_strace(path: Path, *, clock: Clock) -> Parsed:
     return parse_strace(read_text(path, remedy=_REMEDY), clock=clock, source=str(path))
 
 
-def _why_none(text: str, table: _Table) -> str:
+def _why_none(text: str, table: CallTable) -> str:
     if not text.strip():
         return "empty; strace writes nothing when it traced no call or was killed"
     if table.tables:
@@ -145,7 +151,8 @@ def _why_none(text: str, table: _Table) -> str:
     return "no table of strace -c in it"
 
 
-def _frame(rows: dict[str, _Row], clock: Clock) -> pl.DataFrame:
+def syscall_frame(rows: dict[str, CallSum], clock: Clock) -> pl.DataFrame:
+    """Sums by name as a frame (schema :data:`STRACE`), most time first."""
     ordered = sorted(rows.items(), key=lambda item: (-(item[1].seconds or 0.0), -item[1].calls, item[0]))
     total = sum(row.seconds or 0.0 for row in rows.values())
     records = [

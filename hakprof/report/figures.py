@@ -8,6 +8,7 @@ from hakprof.analysis.bundle import Analysis
 from hakprof.analysis.inputs import RunData
 from hakprof.analysis.labels import allocator_title, workload_title
 from hakprof.analysis.layers import ALL, LayerTable
+from hakprof.analysis.listing import Listing
 from hakprof.analysis.statistics import LEAST_FOR_INTERVAL
 from hakprof.analysis.throughput import Throughput
 from hakprof.analysis.wording import configuration
@@ -36,6 +37,26 @@ def figures(run: RunData, analysis: Analysis) -> Iterator[tuple[Chart, str]]:
     for table in analysis.layers:
         if table.workload != ALL:
             yield from _flame(run, table)
+
+
+def recording_figures(name: str, listing: Listing, stacks: pl.DataFrame, *, suffix: str) -> Iterator[tuple[Chart, str]]:
+    """The charts of one recording without a run: its layers, and its call chains (Attribution.stacks) as flames."""
+    bars = [
+        LayerBar(
+            row.layer,
+            (row.share.count - row.kernel_samples) / listing.samples,
+            row.kernel_samples / listing.samples,
+            row.share.low,
+            row.share.high,
+        )
+        for row in listing.layers
+        if row.share.count
+    ]
+    title = f"Layers of {name}"
+    subtitle = f"{listing.samples:,} samples of {listing.event}, 95 % intervals"
+    yield Chart("layers", title, f"layers{suffix}.svg"), layer_chart(bars, title=title, subtitle=subtitle)
+    title = f"Flame graph: {name}"
+    yield Chart("flame", title, f"flame{suffix}.svg"), flame_graph(stacks, event=listing.event, title=title)
 
 
 def _throughput_group(run: RunData, workload: str, throughput: Throughput) -> ThroughputGroup:

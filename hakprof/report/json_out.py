@@ -11,11 +11,12 @@ from pydantic import BaseModel
 
 from hakprof.analysis.annotation import Annotation
 from hakprof.report.doctor import DoctorReport
+from hakprof.report.files import FileReport
 from hakprof.report.layer_report import LayerReport
 from hakprof.report.model import DiffReport, Report
 
 
-def to_json(report: Report | DiffReport | DoctorReport | LayerReport | Annotation) -> str:
+def to_json(report: Report | DiffReport | DoctorReport | LayerReport | Annotation | FileReport) -> str:
     """The whole report. What is not a number (NaN, infinity) becomes null: JSON has no word for it."""
     return json.dumps(_plain(report), ensure_ascii=False, indent=2, allow_nan=False)
 

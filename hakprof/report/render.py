@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # each command renders one of them, and needs no other
     from hakprof.analysis.annotation import Annotation
     from hakprof.analysis.statistics import Estimate, Share
     from hakprof.report.doctor import DoctorReport
+    from hakprof.report.files import FileReport
     from hakprof.report.layer_report import LayerReport
     from hakprof.report.model import DiffReport, Report
 
@@ -51,6 +52,11 @@ def render_doctor_markdown(report: "DoctorReport") -> str:
 def render_layers_markdown(report: "LayerReport") -> str:
     """The layers of recordings as one Markdown document."""
     return _tidy(_environment().get_template("layer_report.md.j2").render(report=report))
+
+
+def render_files_markdown(report: "FileReport") -> str:
+    """The report of files without a run as one Markdown document."""
+    return _tidy(_environment().get_template("file_report.md.j2").render(report=report))
 
 
 def render_annotation_markdown(annotation: "Annotation") -> str:

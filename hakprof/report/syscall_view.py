@@ -22,10 +22,11 @@ class SyscallView:
 
 def syscall_views(tables: Sequence[SyscallTable]) -> tuple[SyscallView, ...]:
     """One view for each of the subject's tables."""
-    return tuple(_view(table) for table in tables if table.is_subject)
+    return tuple(syscall_view(table) for table in tables if table.is_subject)
 
 
-def _view(table: SyscallTable) -> SyscallView:
+def syscall_view(table: SyscallTable) -> SyscallView:
+    """The view of one table."""
     working = [row for row in table.rows if not row.waiting]
     waiting = [row for row in table.rows if row.waiting]
     folded = working[MOST_WORKING:]

@@ -1,13 +1,14 @@
 """Making a stored run small enough to send or to commit, without changing any report that is made of it.
 
-What goes: binaries that hold no sample, the code of system libraries (symbol tables stay), kernel symbols that no
-sample touches, and cached tables. What stays: the manifest, the cells as the tools wrote them, the project's binaries.
+What goes: binaries that hold no sample, the code of system libraries (symbol tables stay, and call frame information
+that stacks are unwound by), kernel symbols that no sample touches, and cached tables. What stays: the manifest, the
+cells as the tools wrote them, the project's binaries.
 """
 
 import gzip
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,26 @@ import numpy as np
 from hakprof.elf import BUILD_SECTION, SHT_NOBITS, read_elf
 from hakprof.errors import StoreError
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
+from hakprof.parse.perf_data.frames import CallFrames, FrameRow
 from hakprof.store import RunStore, open_run
+from hakprof.symbols import Symbolizer
 
-_CODE_SECTIONS = frozenset({".text", ".rodata", ".data", ".data.rel.ro", ".eh_frame", ".gcc_except_table"})
+_CODE_SECTIONS = frozenset({".text", ".rodata", ".data", ".data.rel.ro", ".gcc_except_table"})
+_CALL_FRAMES = frozenset({".eh_frame", ".eh_frame_hdr"})
 _CPUMODE_KERNEL = 1
+
+
+class _AskedFrames:
+    """Call frame information that notes whose it was: that of others unwinds nothing."""
+
+    def __init__(self, frames: CallFrames) -> None:
+        self._frames = frames
+        self.build_ids: set[str | None] = set()
+
+    def row(self, path: str, build_id: str | None, offset: int) -> FrameRow | None:
+        """The rules at a file offset of an object."""
+        self.build_ids.add(build_id)
+        return self._frames.row(path, build_id, offset)
 
 
 def pack_run(source: Path, target: Path) -> Path:
@@ -32,16 +49,17 @@ def pack_run(source: Path, target: Path) -> Path:
         raise StoreError(f"{target}: exists already", remedy="name a folder that does not exist yet")
     target.mkdir(parents=True)
     shutil.copyfile(run.path / "manifest.json", target / "manifest.json")
+    frames = _AskedFrames(Symbolizer((run.object_dir,)).call_frames)
     build_ids: set[str] = set()
     addresses: set[int] = set()
     for result in run.results():
         folder = run.cell_dir(result.cell.id)
         shutil.copytree(folder, target / folder.relative_to(run.path))
         if "perf_data" in result.files:
-            profile = read_perf_data(folder / result.files["perf_data"])
+            profile = read_perf_data(folder / result.files["perf_data"], frames=frames)
             build_ids |= _touched_objects(profile)
             addresses |= _kernel_addresses(profile)
-    _pack_objects(run, target, build_ids)
+    _pack_objects(run, target, build_ids, unwound=frames.build_ids)
     if run.kallsyms.is_file():
         packed = target / run.kallsyms.relative_to(run.path)
         packed.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +79,7 @@ def _kernel_addresses(profile: PerfProfile) -> set[int]:
     return {*leaves, *profile.stacks.address[profile.stacks.kernel].tolist()}
 
 
-def _pack_objects(run: RunStore, target: Path, build_ids: set[str]) -> None:
+def _pack_objects(run: RunStore, target: Path, build_ids: set[str], *, unwound: Set[str | None]) -> None:
     own = {
         binary.build_id
         for build in run.manifest.builds
@@ -73,18 +91,18 @@ def _pack_objects(run: RunStore, target: Path, build_ids: set[str]) -> None:
         shutil.copytree(folder, copied)
         for path in copied.iterdir():
             if folder.name not in own:
-                _blank_code(path)
+                _blank(path, _CODE_SECTIONS if folder.name in unwound else _CODE_SECTIONS | _CALL_FRAMES)
 
 
-def _blank_code(path: Path) -> None:
-    """Overwrite code and data with zeros: names and addresses stay, and the file compresses to almost nothing."""
+def _blank(path: Path, sections: Set[str]) -> None:
+    """Overwrite sections with zeros: names and addresses stay, and the file compresses to almost nothing."""
     elf = read_elf(path)
     if elf.section(BUILD_SECTION) is not None:
         return
     path.chmod(0o644)
     with path.open("r+b") as stream:
         for section in elf.sections:
-            if section.name in _CODE_SECTIONS and section.type != SHT_NOBITS:
+            if section.name in sections and section.type != SHT_NOBITS:
                 stream.seek(section.offset)
                 stream.write(bytes(section.size))
 

@@ -63,9 +63,11 @@ def why_not_live() -> str | None:
     return None if tried.returncode == 0 else "perf record is not permitted here"
 
 
-def compile_program(folder: Path, *flags: str, rounds: int = 1_500_000, name: str = "churn") -> Path:
+def compile_program(
+    folder: Path, *flags: str, rounds: int = 1_500_000, name: str = "churn", text: str = PROGRAM
+) -> Path:
     source, binary = folder / f"{name}.c", folder / name
-    source.write_text(PROGRAM)
+    source.write_text(text)
     options = ["-O2", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wl,--build-id", f"-DROUNDS={rounds}"]
     subprocess.run(["gcc", *options, *flags, str(source), "-o", str(binary)], check=True)
     return binary

@@ -8,11 +8,29 @@ import sys
 from pathlib import Path
 
 import pytest
+from perf_recordings import compile_program, record, why_not_live
 
 from hakprof.cli.main import main
+from hakprof.elf import build_id
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACE = ROOT / "traces" / "hakmem"
+SORTING = r"""
+#include <stdlib.h>
+static int less(const void *a, const void *b) {
+    volatile unsigned sum = 0;
+    for (int i = 0; i < 50; i++) sum += i;
+    return *(const int *)a - *(const int *)b + (int)(sum - 1225);
+}
+int main(void) {
+    static int numbers[4000];
+    for (int round = 0; round < 40; round++) {
+        for (int i = 0; i < 4000; i++) numbers[i] = (i * 7919 + round) % 4001;
+        qsort(numbers, 4000, sizeof(int), less);
+    }
+    return 0;
+}
+"""
 
 
 def run_hakprof(*args: str, cwd: Path | None = None, path: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -203,6 +221,37 @@ def test_pack_gives_the_same_report(tmp_path: Path):
 
     assert before.replace("`hakmem`", "`packed`") == after
     assert_clear_error(run_hakprof("pack", str(TRACE), "packed", cwd=tmp_path), "exists already")
+
+
+@pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))
+def test_a_packed_run_unwinds_stacks_as_the_run_does(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]):
+    run, cell = tmp_path / "run", "raw/perf_record.larson_2t.hakmem.default.release.00"
+    for kept in ("manifest.json", f"{cell}/cell.json"):
+        (run / kept).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(TRACE / kept, run / kept)
+    # A call of qsort: the way from `less` back to its caller leads through the C library, which has no frame pointers.
+    program = compile_program(tmp_path, "-fomit-frame-pointer", text=SORTING, name="sorting")
+    record(run / cell, "-F", "2999", "--call-graph", "dwarf,4096", "--buildid-mmap", command=(str(program),))
+    for path in (program, *(Path(line.split()[2]) for line in _libraries(program))):
+        identity = build_id(path)
+        assert identity is not None
+        (run / "objects" / identity).mkdir(parents=True)
+        shutil.copyfile(path, run / "objects" / identity / path.name)
+
+    assert main(["pack", str(run), str(tmp_path / "packed")]) == 0
+    capfdbinary.readouterr()
+
+    listed = []
+    for folder in (run, tmp_path / "packed"):
+        assert main(["layers", str(folder), "--functions", "99"]) == 0
+        listed.append(capfdbinary.readouterr().out.decode().replace(folder.name, "", 1))
+    assert "call chains end before" not in listed[0]
+    assert listed[1] == listed[0]
+
+
+def _libraries(program: Path) -> list[str]:
+    printed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True).stdout
+    return [line for line in printed.splitlines() if "=> /" in line]
 
 
 def test_help_needs_no_heavy_import():

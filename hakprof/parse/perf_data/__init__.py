@@ -5,6 +5,7 @@ walk.py        record boundaries in a block        adding.py     samples added u
 compiled.py    walker.c, where it is built         samples.py    columns of a block, with numpy
 aggregate.py   rows of equal samples, merged       records.py    all other records
 processes.py   names and mappings over time        place.py      rows → PerfProfile
+spaces.py      mappings, found by time and address timeline.py   times between changes, numbered
 readings.py    group leader samples, split         unwind.py     stack bytes → call chains, by
 dumps.py       where those bytes are               frames.py     rules for getting to a caller, and
                                                    rules.py      a table of the rules that were met

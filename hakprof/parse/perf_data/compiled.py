@@ -149,9 +149,9 @@ class CompiledEngine:
         """For the samples of a block that stands at ``offset`` of the file."""
         return _CompiledBlock(self, block, offset)
 
-    def take(self, block: Bytes, position: int, offset: int) -> int:
-        """Takes the samples of a block from ``position`` on; the position behind them."""
-        behind: int = self._library.walker_take(self._walker, block.ctypes.data, block.size, position, offset)
+    def take(self, address: int, size: int, position: int, offset: int) -> int:
+        """Takes the samples of a block of memory from ``position`` on; the position behind them."""
+        behind: int = self._library.walker_take(self._walker, address, size, position, offset)
         if behind < 0:
             raise MemoryError
         return behind
@@ -177,9 +177,10 @@ class _CompiledBlock:
 
     def __init__(self, engine: CompiledEngine, block: Bytes, offset: int) -> None:
         self._engine, self._block, self._offset = engine, block, offset
+        self._address = block.ctypes.data  # asked for once: runs of samples may be short
 
     def take(self, position: int) -> int:
-        return self._engine.take(self._block, position, self._offset)
+        return self._engine.take(self._address, self._block.size, position, self._offset)
 
     def finish(self) -> None:
         """Nothing is left to do."""

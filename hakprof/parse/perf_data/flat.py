@@ -68,15 +68,14 @@ def flat_samples(
     )
     shift = np.array([*((row.file_offset - row.start) % 2**64 for row in history.mappings), 0], dtype=np.uint64)
     kernel = table.cpumode == CPUMODE_KERNEL
-    comms: dict[str, int] = {}
-    comm = np.array([comms.setdefault(name, len(comms)) for name in history.comms(table.tid, table.first)])
+    comm, comms = history.comms(table.tid, table.first)
     number = of_mapping[mapping]
     place = np.where(kernel, table.ip, table.ip + shift[mapping])
     group, heads = grouped([table.event, comm, number, kernel, place])
     return FlatSamples(
         events=events,
         is_time=is_time,
-        comms=tuple(comms),
+        comms=comms,
         objects=tuple(objects),
         event=table.event[heads],
         comm=comm[heads],

@@ -4,32 +4,30 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from hakprof.parse.perf_data.aggregate import SampleTable, ranges
+from hakprof.parse.perf_data.aggregate import Chains, SampleTable, ranges
 from hakprof.parse.perf_data.format import (
     CHAIN_CUT,
     CONTEXT_KERNEL,
     CONTEXT_MAX,
     CONTEXT_USER,
     CONTEXT_USER_DEFERRED,
-    CPUMODE_KERNEL,
-    CPUMODE_USER,
     RECORD_NAMES,
     EventAttr,
     Record,
 )
 from hakprof.parse.perf_data.header import Notes, describe_events
 from hakprof.parse.perf_data.names import is_time_event
-from hakprof.parse.perf_data.processes import ProcessHistory
+from hakprof.parse.perf_data.processes import KERNEL_PID, ProcessHistory
 from hakprof.parse.perf_data.profile import MAPPING_SCHEMA, SAMPLE_SCHEMA, PerfEvent, PerfProfile, Stacks
 from hakprof.parse.perf_data.records import RecordCollector
 from hakprof.parse.perf_data.walk import Indices, Words
 
-_MODE_OTHER = 0
+_PIECE = 1 << 16  # words of chains that are placed together: their columns fit in the cache
 
 
 def place_samples(
     table: SampleTable,
-    chains: tuple[Words, Indices, Words],
+    chains: Chains,
     history: ProcessHistory,
     attrs: tuple[EventAttr, ...],
     notes: Notes,
@@ -80,12 +78,13 @@ def _events(attrs: tuple[EventAttr, ...], names: tuple[str, ...]) -> tuple[PerfE
 
 
 def _samples(table: SampleTable, stack_id: Words, history: ProcessHistory) -> pl.DataFrame:
+    comm, comms = history.comms(table.tid, table.first)
     frame = pl.DataFrame(
         {
             "event": table.event,
             "pid": table.pid,
             "tid": table.tid,
-            "comm": history.comms(table.tid, table.first),
+            "comm": pl.Series(comms, dtype=pl.String).gather(comm),
             "cpumode": table.cpumode,
             "ip": table.ip,
             "mapping": history.resolve(table.pid, table.cpumode, table.ip, table.first),
@@ -118,60 +117,75 @@ def _mappings(history: ProcessHistory, build_ids: dict[str, str]) -> pl.DataFram
     )
 
 
-def _stacks(table: SampleTable, chains: tuple[Words, Indices, Words], history: ProcessHistory) -> tuple[Words, Stacks]:
+def _stacks(table: SampleTable, chains: Chains, history: ProcessHistory) -> tuple[Words, Stacks]:
     """A dense stack id for each row of the table, and the chains themselves.
 
     The same addresses mean different code in different processes, so a stack is a chain in one process between
     two changes of its mappings.
     """
-    hashes, offsets, words = chains
     with_chain = np.flatnonzero(table.stack)
     pid, first, stack = table.pid[with_chain], table.first[with_chain], table.stack[with_chain]
-    epoch = history.map_epochs(pid, first)
-    order = np.lexsort((first, stack, epoch, pid))
+    space = history.spaces(pid, first)
+    order = np.lexsort((first, stack, space, pid))
     differs = np.ones(order.size, dtype=np.bool_)
     if order.size:
         differs[1:] = False
-        for column in (stack, epoch, pid):
+        for column in (stack, space, pid):
             differs[1:] |= column[order][1:] != column[order][:-1]
     stack_id = np.zeros(table.key.size, dtype=np.uint64)
     stack_id[with_chain[order]] = np.cumsum(differs)
     heads = order[differs]
-    source = np.searchsorted(hashes, stack[heads])
-    starts = offsets[source]
-    lengths = offsets[source + 1] - starts
-    owner = np.repeat(np.arange(heads.size), lengths)
-    return stack_id, _place_chains(words[ranges(starts, lengths)], owner, pid[heads], first[heads], history)
+    return stack_id, _place_chains(chains, stack[heads], pid[heads], first[heads], history)
 
 
 def _place_chains(
-    words: Words, owner: Indices, pid: npt.NDArray[np.int32], time: Words, history: ProcessHistory
+    chains: Chains, stack: Words, pid: npt.NDArray[np.int32], time: Words, history: ProcessHistory
 ) -> Stacks:
-    """Drops the context markers from chains, keeping what they say about the addresses after them."""
+    """The chain of each stack, piece by piece: what is made on the way is larger than the chains."""
+    hashes, offsets, words = chains
+    source = np.searchsorted(hashes, stack)
+    starts = offsets[source]
+    lengths = offsets[source + 1] - starts
+    user = history.spaces(pid, time)
+    kernel = history.spaces(np.full(pid.size, KERNEL_PID, dtype=np.int32), time)
+    ends = np.cumsum(lengths)
+    cuts = np.searchsorted(ends, np.arange(_PIECE, ends[-1] if ends.size else 0, _PIECE))
+    parts = [
+        _place_words(words[ranges(starts[part], lengths[part])], lengths[part], user[part], kernel[part], history)
+        for part in np.split(np.arange(stack.size), cuts)
+    ]
+    counts, address, is_kernel, exact, mapping, cut = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Stacks(np.concatenate(([0], np.cumsum(counts))), address, is_kernel, exact, mapping, cut)
+
+
+def _place_words(
+    words: Words, lengths: Indices, user: Indices, kernel: Indices, history: ProcessHistory
+) -> tuple[Indices, Words, npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Drops the context markers from chains, keeping what they say about the addresses after them.
+
+    ``user`` and ``kernel`` are the spaces of each chain. Gives the new length of each chain, the columns of ``Stacks``
+    for all of them, and which are cut off.
+    """
+    owner = np.repeat(np.arange(lengths.size), lengths)
     is_marker = words >= np.uint64(CONTEXT_MAX)
     index = np.arange(words.size, dtype=np.int64)
     first_of_chain = np.ones(words.size, dtype=np.bool_)
     first_of_chain[1:] = owner[1:] != owner[:-1]
-    starts_context = is_marker | first_of_chain
-    context_at = np.maximum.accumulate(np.where(starts_context, index, 0)) if words.size else index
+    context_at = np.maximum.accumulate(np.where(is_marker | first_of_chain, index, 0))
     context = words[context_at]
-    mode = np.full(words.size, _MODE_OTHER, dtype=np.uint8)
-    mode[context == np.uint64(CONTEXT_KERNEL)] = CPUMODE_KERNEL
-    mode[(context == np.uint64(CONTEXT_USER)) | (context == np.uint64(CONTEXT_USER_DEFERRED))] = CPUMODE_USER
-    unmarked = ~is_marker[context_at] if words.size else is_marker
-    mode[unmarked] = np.where(words[unmarked] >> np.uint64(63), CPUMODE_KERNEL, CPUMODE_USER)
+    is_kernel = context == np.uint64(CONTEXT_KERNEL)
+    is_user = (context == np.uint64(CONTEXT_USER)) | (context == np.uint64(CONTEXT_USER_DEFERRED))
+    unmarked = ~is_marker[context_at]
+    is_high = words >> np.uint64(63) != 0
+    is_kernel |= unmarked & is_high
+    is_user |= unmarked & ~is_high
     follows_marker = np.zeros(words.size, dtype=np.bool_)
     follows_marker[1:] = is_marker[:-1]
-    cut = np.zeros(pid.size, dtype=np.bool_)
+    cut = np.zeros(lengths.size, dtype=np.bool_)
     cut[owner[words == np.uint64(CHAIN_CUT)]] = True
     keep = ~is_marker
-    address, who, mode = words[keep], owner[keep], mode[keep]
-    counts = np.bincount(who, minlength=pid.size)
-    return Stacks(
-        offsets=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-        address=address,
-        kernel=mode == CPUMODE_KERNEL,
-        exact=(follows_marker | first_of_chain)[keep],
-        mapping=history.resolve(pid[who], mode, address, time[who]),
-        partial=cut,
-    )
+    address, owner, is_kernel, is_user = words[keep], owner[keep], is_kernel[keep], is_user[keep]
+    space = np.where(is_kernel, kernel[owner], np.where(is_user, user[owner], -1))
+    mapping = history.find(space, address)
+    counts = np.bincount(owner, minlength=lengths.size)
+    return counts, address, is_kernel, (follows_marker | first_of_chain)[keep], mapping, cut

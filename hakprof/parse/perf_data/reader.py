@@ -134,18 +134,15 @@ def _straddled(table: SampleTable | None, history: ProcessHistory) -> tuple[Boun
     left_out, room = 0, _MOST_CHANGES
     if table is None:
         return boundaries, left_out
-    order = np.argsort(table.tid, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(table.tid[order])) + 1):
+    straddled = np.flatnonzero(history.is_straddled(table.pid, table.tid, table.first, table.last))
+    straddled = straddled[np.argsort(table.tid[straddled], kind="stable")]
+    for part in np.split(straddled, np.flatnonzero(np.diff(table.tid[straddled])) + 1):
         if room < 0:
             left_out += 1
-            continue
-        tid = int(table.tid[part[0]])
-        changes = history.changes(np.unique(table.pid[part]).tolist(), tid)
-        room -= changes.size
-        before = np.searchsorted(changes, table.first[part], side="right")
-        after = np.searchsorted(changes, table.last[part], side="right")
-        if (before != after).any():
-            boundaries[tid] = changes
+        elif part.size:
+            tid = int(table.tid[part[0]])
+            boundaries[tid] = history.changes(np.unique(table.pid[part]).tolist(), tid)
+            room -= boundaries[tid].size
     return boundaries, left_out
 
 

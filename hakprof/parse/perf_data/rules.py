@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hakprof.parse.perf_data.frames import RBP, RETURN_ADDRESS, CallFrames, FrameRow, Kind
-from hakprof.parse.perf_data.processes import Mapping
+from hakprof.parse.perf_data.spaces import Mapping
 from hakprof.parse.perf_data.walk import Indices, Words
 
 # What functions must preserve and frames therefore save, and the return address, which must be last.

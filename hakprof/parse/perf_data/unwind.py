@@ -21,8 +21,6 @@ from hakprof.parse.perf_data.rules import KEPT, SAVED, RowKind, RuleTable
 from hakprof.parse.perf_data.walk import Indices, Words
 
 MOST_FRAMES = 1024
-_ADDRESS_BITS = 48
-_MOST_SPACES = (1 << 64 - _ADDRESS_BITS) - 1
 _FURTHEST_FRAME = 0x4000  # a frame pointer that leads further up is none (libunwind's guess)
 _WORD = np.uint64(8)
 
@@ -91,8 +89,8 @@ class StackUnwinder:
         count = pid.size
         if not count:
             return Climbed(dumps.owner, dumps.registers[:, 0], np.zeros(0, np.bool_), np.zeros(0, np.bool_))
-        spaces = _Spaces(self._history, pid, time)
-        climb = _Climb(np.arange(count), dumps.registers, np.ones(count, dtype=np.bool_), spaces.number)
+        spaces = self._history.spaces(pid, time)
+        climb = _Climb(np.arange(count), dumps.registers, np.ones(count, dtype=np.bool_), spaces)
         whole = np.zeros(count, dtype=np.bool_)
         owners: list[Indices] = []
         addresses: list[Words] = []
@@ -101,17 +99,17 @@ class StackUnwinder:
             owners.append(climb.who)
             addresses.append(climb.registers[:, RETURN_ADDRESS].copy())
             exact.append(climb.exact)
-            self._step(climb, dumps, spaces, whole)
+            self._step(climb, dumps, whole)
         self.samples += count
         self.cut += int(count - np.count_nonzero(whole))
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         return Climbed(owner[order], np.concatenate(addresses)[order], np.concatenate(exact)[order], whole)
 
-    def _step(self, climb: _Climb, dumps: StackDumps, spaces: "_Spaces", whole: npt.NDArray[np.bool_]) -> None:
+    def _step(self, climb: _Climb, dumps: StackDumps, whole: npt.NDArray[np.bool_]) -> None:
         """Takes every climbing sample to its caller; those that have none, or cannot find it, stop."""
         address = climb.registers[:, RETURN_ADDRESS] - (~climb.exact).astype(np.uint64)
-        row = self._rules.find(*spaces.place(climb.space, address))
+        row = self._rules.find(self._history.find(climb.space, address), address)
         table = self._rules
         kind = table.kind[row]
         cfa = (
@@ -177,34 +175,6 @@ def _kernel_parts(columns: SampleColumns, cut: Indices) -> tuple[Indices, Words]
     is_cut[cut] = True
     kept = ~is_cut[owner] | (seen == before[owner])
     return owner[kept], words[kept]
-
-
-class _Spaces:
-    """The mappings of all samples' processes at their times, searched at once."""
-
-    def __init__(self, history: ProcessHistory, pid: npt.NDArray[np.int32], time: Words) -> None:
-        epochs = history.map_epochs(pid, time)
-        pairs, number = np.unique(np.stack((pid.astype(np.int64), epochs)), axis=1, return_inverse=True)
-        # A block with more processes than that is made up: the rest of them are without mappings.
-        self.number: Indices = np.minimum(number.reshape(-1), _MOST_SPACES)
-        found = [history.space(one, epoch) for one, epoch in pairs.T[:_MOST_SPACES].tolist()]
-        key = [np.uint64(index << _ADDRESS_BITS) for index in range(len(found))]
-        low = np.uint64(1 << _ADDRESS_BITS)
-        inside = [starts < low for starts, _, _ in found]
-        self._starts: Words = np.concatenate([f[0][i] | k for f, i, k in zip(found, inside, key, strict=True)])
-        ends = [np.minimum(f[1][i], low) + k for f, i, k in zip(found, inside, key, strict=True)]
-        self._ends: Words = np.concatenate(ends)
-        self._rows = np.concatenate([f[2][i] for f, i in zip(found, inside, strict=True)])
-
-    def place(self, space: Indices, address: Words) -> tuple[npt.NDArray[np.int32], Words]:
-        """The mapping of each address, -1 for none, and the addresses again."""
-        if not self._rows.size:
-            return np.full(address.size, -1, dtype=np.int32), address
-        key = (space.astype(np.uint64) << np.uint64(_ADDRESS_BITS)) | address
-        slot = np.searchsorted(self._starts, key, side="right") - 1
-        is_low = address >> np.uint64(_ADDRESS_BITS) == 0
-        inside = (slot >= 0) & is_low & (key < self._ends[slot])
-        return np.where(inside, self._rows[slot], -1).astype(np.int32), address
 
 
 def _read(dumps: StackDumps, who: Indices, address: Words) -> tuple[Words, npt.NDArray[np.bool_]]:

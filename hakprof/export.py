@@ -3,6 +3,7 @@
 Shares are fractions (0–1), times are nanoseconds, throughput is operations per second; ``low`` and ``high`` bound 95 %.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,20 @@ from hakprof.errors import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_Row = dict[str, object]
+_CONFIGURATION = ["workload", "allocator", "variant"]
+_SYSCALL_COLUMNS = (
+    "syscall",
+    "category",
+    "waiting",
+    "calls",
+    "calls_per_1000_ops",
+    "usec_per_call",
+    "kernel_share_of_syscalls",
+    "wall_share_of_syscalls",
+    "wall_share_of_run",
+)
 
 
 def run_tables(run: RunData) -> "dict[str, pd.DataFrame]":
@@ -23,12 +38,12 @@ def run_tables(run: RunData) -> "dict[str, pd.DataFrame]":
     """
     analysis = analyse(run)
     tables = {
-        "runs": _runs(analysis),
-        "results": _results(analysis),
-        "layers": _layers(analysis),
-        "syscalls": _syscalls(analysis),
+        "runs": _frame(_runs(analysis), [*_CONFIGURATION, "repetition"]),
+        "results": _frame(_results(analysis), _CONFIGURATION),
+        "layers": _frame(_layers(analysis), ["workload", "layer", "side"]),
+        "syscalls": _frame(_syscalls(analysis), ["workload", "allocator", "syscall"]),
         "memory": _memory(analysis),
-        "counters": _counters(analysis),
+        "counters": _frame(_counters(analysis), ["workload", "counter"]),
     }
     return {name: table for name, table in tables.items() if len(table)}
 
@@ -50,102 +65,65 @@ def write_tables(run: RunData, folder: Path) -> list[Path]:
     return written
 
 
-def _frame(rows: list[dict[str, object]], index: list[str]) -> "pd.DataFrame":
+def _frame(rows: Iterable[_Row], index: list[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(rows).set_index(index) if rows else pd.DataFrame()
+    found = list(rows)
+    return pd.DataFrame(found).set_index(index) if found else pd.DataFrame()
 
 
-def _runs(analysis: Analysis) -> "pd.DataFrame":
-    rows: list[dict[str, object]] = [
-        {
-            "workload": row.workload,
-            "allocator": row.allocator,
-            "variant": row.variant,
-            "repetition": number,
-            "ops_per_second": value,
-        }
-        for row in analysis.throughput.rows
-        for number, value in enumerate(row.runs.values)
-    ]
-    return _frame(rows, ["workload", "allocator", "variant", "repetition"])
+def _fields(one: object, *names: str) -> _Row:
+    """The attributes that are columns as they are."""
+    return {name: getattr(one, name) for name in names}
 
 
-def _results(analysis: Analysis) -> "pd.DataFrame":
-    rows: list[dict[str, object]] = [
-        {
-            "workload": row.workload,
-            "allocator": row.allocator,
-            "variant": row.variant,
-            "ops_per_second": row.ops_per_second.value,
+def _runs(analysis: Analysis) -> Iterator[_Row]:
+    for row in analysis.throughput.rows:
+        for number, value in enumerate(row.runs.values):
+            yield _fields(row, *_CONFIGURATION) | {"repetition": number, "ops_per_second": value}
+
+
+def _results(analysis: Analysis) -> Iterator[_Row]:
+    for row in analysis.throughput.rows:
+        rate = row.ops_per_second
+        yield {
+            **_fields(row, *_CONFIGURATION),
+            "ops_per_second": rate.value,
             "of_ceiling": row.of_ceiling,
-            "low": row.ops_per_second.low,
-            "high": row.ops_per_second.high,
+            **_fields(rate, "low", "high"),
             "runs": row.runs.n,
             **{f"vs_{peer}": ratio.value for peer, ratio in row.ratios.items()},
         }
-        for row in analysis.throughput.rows
-    ]
-    return _frame(rows, ["workload", "allocator", "variant"])
 
 
-def _layers(analysis: Analysis) -> "pd.DataFrame":
-    rows: list[dict[str, object]] = [
-        {
-            "workload": table.workload,
-            "layer": row.layer,
-            "side": "kernel" if row.kernel else "user",
-            "share": row.share.value,
-            "low": row.share.low,
-            "high": row.share.high,
-            "samples": row.share.count,
-            "ns_per_op": row.ns_per_op,
-        }
-        for table in analysis.layers
-        for row in table.rows
-    ]
-    return _frame(rows, ["workload", "layer", "side"])
+def _layers(analysis: Analysis) -> Iterator[_Row]:
+    for table in analysis.layers:
+        for row in table.rows:
+            yield {
+                "workload": table.workload,
+                "layer": row.layer,
+                "side": "kernel" if row.kernel else "user",
+                "share": row.share.value,
+                **_fields(row.share, "low", "high"),
+                "samples": row.share.count,
+                "ns_per_op": row.ns_per_op,
+            }
 
 
-def _syscalls(analysis: Analysis) -> "pd.DataFrame":
-    rows: list[dict[str, object]] = [
-        {
-            "workload": table.workload,
-            "allocator": table.allocator,
-            "syscall": row.syscall,
-            "category": row.category,
-            "waiting": row.waiting,
-            "calls": row.calls,
-            "calls_per_1000_ops": row.calls_per_1000_ops,
-            "usec_per_call": row.usec_per_call,
-            "kernel_share_of_syscalls": row.kernel_share_of_syscalls,
-            "wall_share_of_syscalls": row.wall_share_of_syscalls,
-            "wall_share_of_run": row.wall_share_of_run,
-        }
-        for table in analysis.syscalls
-        for row in table.rows
-    ]
-    return _frame(rows, ["workload", "allocator", "syscall"])
+def _syscalls(analysis: Analysis) -> Iterator[_Row]:
+    for table in analysis.syscalls:
+        for row in table.rows:
+            yield _fields(table, "workload", "allocator") | _fields(row, *_SYSCALL_COLUMNS)
 
 
 def _memory(analysis: Analysis) -> "pd.DataFrame":
-    rows: list[dict[str, object]] = [
-        {
-            "workload": row.workload,
-            "allocator": row.allocator,
-            "variant": row.variant,
-            "peak_rss_bytes": row.peak_bytes.value,
-        }
-        for row in analysis.memory.rows
-    ]
-    table = _frame(rows, ["workload", "allocator", "variant"])
-    return table["peak_rss_bytes"].unstack(["allocator", "variant"]) if len(table) else table
+    """Unlike the others with a column per allocator and variant."""
+    rows = [_fields(row, *_CONFIGURATION) | {"bytes": row.peak_bytes.value} for row in analysis.memory.rows]
+    table = _frame(rows, _CONFIGURATION)
+    return table["bytes"].unstack(["allocator", "variant"]) if len(table) else table
 
 
-def _counters(analysis: Analysis) -> "pd.DataFrame":
-    rows: list[dict[str, object]] = [
-        {"workload": one.workload, "counter": name, "value": value}
-        for one in analysis.counters
-        for name, value in one.values.items()
-    ]
-    return _frame(rows, ["workload", "counter"])
+def _counters(analysis: Analysis) -> Iterator[_Row]:
+    for one in analysis.counters:
+        for name, value in one.values.items():
+            yield {"workload": one.workload, "counter": name, "value": value}

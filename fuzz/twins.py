@@ -33,6 +33,7 @@ def check(data: bytes) -> None:
         assert compiled == plain, f"{compiled} against {plain}"
         return
     assert compiled.samples.equals(plain.samples)
+    assert compiled.events == plain.events
     assert compiled.mappings.equals(plain.mappings)
     assert compiled.record_counts == plain.record_counts
     assert compiled.warnings == plain.warnings

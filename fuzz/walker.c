@@ -113,6 +113,8 @@ static void check(const walker_t *walker) {
     for (size_t i = 0; i < result.row_count; i++) {
         const walker_row_t *row = &result.rows[i];
         CHECK(row->count > 0 && row->first <= row->last);
+        CHECK(row->period >= result.periods[row->event].least * row->count);
+        CHECK(row->period <= result.periods[row->event].most * row->count);
         count += row->count;
         size_t chain = 0;
         while (row->stack != 0 && chain < result.chain_count && result.chains[chain].hash != row->stack) chain++;

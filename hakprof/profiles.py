@@ -107,9 +107,11 @@ def flat_profile(path: Path, *, objects: Sequence[Path] = (), kallsyms: Path | N
 
 def _unequal(samples: "FlatSamples") -> dict[str, str]:
     said: dict[str, str] = {}
-    for number, (event, is_time) in enumerate(zip(samples.events, samples.is_time, strict=True)):
+    columns = zip(samples.events, samples.is_time, samples.periods, strict=True)
+    for number, (event, is_time, extremes) in enumerate(columns):
         own = samples.event == number
-        sentence = None if is_time else unequal_periods(event, samples.count[own], samples.period[own])
+        stands_for = int(samples.period[own].sum())
+        sentence = None if is_time else unequal_periods(event, int(samples.count[own].sum()), stands_for, extremes)
         if sentence is not None:
             said[event] = sentence
     return said

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pty
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -153,7 +152,14 @@ def test_samples_that_stand_for_unequal_numbers_of_events_are_no_share_of_events
     adapted = str(record(tmp_path, "-F", "997", "-e", "page-faults", command=(program,)))
     fixed = str(record(tmp_path, "-c", "1", "-e", "page-faults", command=(program,), name="fixed.data"))
     (note, *_) = json.loads(run(capfdbinary, adapted, "-f", "json"))["listings"][0]["notes"]
-    assert re.match(r"the [\d,]+ samples of page-faults stand for [\d,]+ events", note)
+    # perf script prints the period of each sample.
+    command = ["perf", "script", "-F", "period", "-i", adapted]
+    scripted = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    periods = [int(line) for line in scripted.split()]
+    assert note.startswith(
+        f"the {len(periods):,} samples of page-faults stand for {sum(periods):,} events,"
+        f" each for {min(periods):,} to {max(periods):,} of them:"
+    )
     assert main(["layers", adapted, "--by", "dso", "-f", "csv"]) == 0
     out, err = capfdbinary.readouterr()
     assert note in err.decode()

@@ -67,9 +67,11 @@ def _losses(profile: PerfProfile) -> Iterator[str]:
 
 def _periods(profile: PerfProfile, event: str) -> Iterator[str]:
     """perf adapts the period to keep the samples' distance in time: then each stands for another number of events."""
-    own = [one.index for one in profile.events if one.name == event and not one.is_time]
-    rows = profile.samples.filter(pl.col("event").is_in(own))
-    said = unequal_periods(event, rows["count"].to_numpy(), rows["period"].to_numpy())
+    own = [one for one in profile.events if one.name == event and not one.is_time]
+    extremes = [period for one in own for period in one.periods or ()]
+    rows = profile.samples.filter(pl.col("event").is_in([one.index for one in own]))
+    samples, events = int(rows["count"].sum()), int(rows["period"].sum())
+    said = unequal_periods(event, samples, events, (min(extremes), max(extremes)) if extremes else None)
     if said is not None:
         yield said
 

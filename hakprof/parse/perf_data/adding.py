@@ -11,7 +11,7 @@ from hakprof.parse.perf_data.epochs import Boundaries, epochs_of
 from hakprof.parse.perf_data.format import EventAttr
 from hakprof.parse.perf_data.samples import Layout, SampleDecoder
 from hakprof.parse.perf_data.unwind import StackUnwinder
-from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, Indices, SampleRuns, SampleTaker
+from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, Indices, SampleRuns, SampleTaker, Words
 
 _MOST_EVENTS = 1 << 13  # all that a kernel has are fewer
 _MOST_ENGINES = 64  # perf describes all events before the first sample
@@ -34,6 +34,10 @@ class Engine(Protocol):
     @property
     def malformed(self) -> int:
         """Those of them that were left out."""
+
+    @property
+    def periods(self) -> tuple[Words, Words]:
+        """The least and the most period of the samples of each event; least > most where it has none."""
 
     def block(self, block: Bytes, offset: int) -> BlockTaker:
         """For the samples of a block that stands at ``offset`` of the file."""
@@ -92,6 +96,17 @@ class SampleAdder:
         """Samples that were left out."""
         return sum(engine.malformed for engine in self._engines)
 
+    @property
+    def periods(self) -> tuple[tuple[int, int] | None, ...]:
+        """The least and the most period of the samples of each event; None where it has none."""
+        least, most = _no_periods(len(self._attrs))
+        for engine in self._engines:
+            lower, upper = engine.periods
+            np.minimum(least[: lower.size], lower, out=least[: lower.size])
+            np.maximum(most[: upper.size], upper, out=most[: upper.size])
+        pairs = zip(least.tolist(), most.tolist(), strict=True)
+        return tuple((lower, upper) if lower <= upper else None for lower, upper in pairs)
+
     def result(self) -> tuple[SampleTable | None, Chains]:
         """The rows, ascending by key, and the distinct chains, ascending by hash."""
         return united([engine.result() for engine in self._engines])
@@ -140,6 +155,7 @@ class NumpyEngine:
         self._boundaries = boundaries
         self._aggregator, self._chains = Aggregator(), ChainStore()
         self.samples = 0
+        self.periods = _no_periods(len(attrs))
 
     @property
     def malformed(self) -> int:
@@ -163,6 +179,9 @@ class NumpyEngine:
 
     def _add_columns(self, columns: SampleColumns) -> None:
         table, examples = table_of(columns, epochs_of(self._boundaries, columns.tid, columns.time))
+        least, most = self.periods
+        np.minimum.at(least, columns.event, columns.period)
+        np.maximum.at(most, columns.event, columns.period)
         self._chains.add(columns, examples)
         self._aggregator.add(table)
 
@@ -187,3 +206,8 @@ class _NumpyBlock:
         for phase, found in self._found.items():
             self._engine.add(self._phases[phase], np.concatenate(found), self._offset + phase)
         self._found.clear()
+
+
+def _no_periods(events: int) -> tuple[Words, Words]:
+    """The extremes of nothing."""
+    return np.full(events, np.iinfo(np.uint64).max, dtype=np.uint64), np.zeros(events, dtype=np.uint64)

@@ -24,7 +24,7 @@ from hakprof.parse.perf_data.walk import Bytes, Words
 
 LIBRARY = Path(__file__).with_name("walker.so")
 CHOICE = "HAKPROF_WALKER"  # "numpy" or "compiled" settles which is used; by default compiled where it is built
-_ABI = 2
+_ABI = 3
 _ABSENT = -1
 
 _WORD = np.dtype("<u8")
@@ -38,6 +38,7 @@ _ROW = np.dtype(
         *(("pid", "<i4"), ("tid", "<i4"), ("epoch", "<u4"), ("event", "<u2"), ("cpumode", "u1"), ("padding", "u1")),
     ]
 )
+_EXTREMES = np.dtype([("least", "<u8"), ("most", "<u8")])
 _CHAIN = np.dtype([("hash", "<u8"), ("offset", "<u8"), ("length", "<u8")])
 
 
@@ -60,6 +61,7 @@ class _Config(ctypes.Structure):
 class _Result(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_void_p),
+        ("periods", ctypes.c_void_p),
         ("chains", ctypes.c_void_p),
         ("words", ctypes.c_void_p),
         ("row_count", ctypes.c_size_t),
@@ -106,7 +108,7 @@ class CompiledEngine:
     def __init__(
         self, library: ctypes.CDLL, attrs: tuple[EventAttr, ...], boundaries: Boundaries, *, keeps_chains: bool
     ) -> None:
-        self._library = library
+        self._library, self._event_count = library, len(attrs)
         layouts = tuple(Layout.of(attr) for attr in attrs)
         events = np.zeros(len(attrs), dtype=_EVENT)
         for index, (attr, layout) in enumerate(zip(attrs, layouts, strict=True)):
@@ -144,6 +146,12 @@ class CompiledEngine:
     def malformed(self) -> int:
         """Those of them that were left out."""
         return int(self._result().malformed)
+
+    @property
+    def periods(self) -> tuple[Words, Words]:
+        """The least and the most period of the samples of each event; least > most where it has none."""
+        found = _copy(self._result().periods, self._event_count, _EXTREMES)
+        return found["least"], found["most"]
 
     def block(self, block: Bytes, offset: int) -> "_CompiledBlock":
         """For the samples of a block that stands at ``offset`` of the file."""

@@ -30,7 +30,8 @@ class FlatSamples:
     """
 
     events: tuple[str, ...]
-    is_time: tuple[bool, ...]  # of each event, as in PerfEvent
+    periods: tuple[tuple[int, int] | None, ...]  # of each event, as in PerfEvent
+    is_time: tuple[bool, ...]
     comms: tuple[str, ...]
     objects: tuple[CodeObject, ...]
     event: npt.NDArray[np.uint16]
@@ -50,6 +51,7 @@ def flat_samples(
     notes: Notes,
     events: tuple[str, ...],
     *,
+    periods: tuple[tuple[int, int] | None, ...],
     is_time: tuple[bool, ...],
     warnings: tuple[str, ...],
     truncated: bool,
@@ -74,6 +76,7 @@ def flat_samples(
     group, heads = grouped([table.event, comm, number, kernel, place])
     return FlatSamples(
         events=events,
+        periods=periods,
         is_time=is_time,
         comms=comms,
         objects=tuple(objects),

@@ -33,14 +33,18 @@ def place_samples(
     notes: Notes,
     records: RecordCollector,
     *,
+    periods: tuple[tuple[int, int] | None, ...],
     warnings: tuple[str, ...],
     truncated: bool,
 ) -> PerfProfile:
-    """The profile of a recording from its aggregated samples, distinct chains, process history and notes."""
+    """The profile of a recording from its aggregated samples, distinct chains, process history and notes.
+
+    ``periods`` are the extremes of each event.
+    """
     stack_id, stacks = _stacks(table, chains, history)
     counts = {RECORD_NAMES.get(kind, f"UNKNOWN({kind})"): n for kind, n in sorted(records.counts.items()) if n}
     return PerfProfile(
-        events=_events(attrs, describe_events(attrs, notes)),
+        events=_events(attrs, describe_events(attrs, notes), periods),
         samples=_samples(table, stack_id, history),
         stacks=stacks,
         mappings=_mappings(history, notes.build_ids),
@@ -62,7 +66,9 @@ def place_samples(
     )
 
 
-def _events(attrs: tuple[EventAttr, ...], names: tuple[str, ...]) -> tuple[PerfEvent, ...]:
+def _events(
+    attrs: tuple[EventAttr, ...], names: tuple[str, ...], periods: tuple[tuple[int, int] | None, ...]
+) -> tuple[PerfEvent, ...]:
     return tuple(
         PerfEvent(
             index=index,
@@ -71,9 +77,10 @@ def _events(attrs: tuple[EventAttr, ...], names: tuple[str, ...]) -> tuple[PerfE
             config=attr.config,
             frequency_hz=attr.period_or_frequency if attr.uses_frequency else None,
             period=None if attr.uses_frequency else attr.period_or_frequency,
+            periods=extremes,
             is_time=is_time_event(attr.type, attr.config),
         )
-        for index, (attr, name) in enumerate(zip(attrs, names, strict=True))
+        for index, (attr, name, extremes) in enumerate(zip(attrs, names, periods, strict=True))
     )
 
 

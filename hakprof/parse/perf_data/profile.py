@@ -35,7 +35,11 @@ MAPPING_SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class PerfEvent:
-    """One event of a recording, named as perf shows it. ``is_time``: its samples fall in proportion to time."""
+    """One event of a recording, named as perf shows it.
+
+    ``periods`` are the least and the most that one of its samples stands for, None without samples; ``is_time``: its
+    samples fall in proportion to time.
+    """
 
     index: int
     name: str
@@ -43,6 +47,7 @@ class PerfEvent:
     config: int
     frequency_hz: int | None
     period: int | None
+    periods: tuple[int, int] | None
     is_time: bool
 
 

@@ -56,6 +56,7 @@ def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> "PerfProf
         found.scan.attrs,
         found.scan.notes,
         found.scan.records,
+        periods=found.scan.periods,
         warnings=found.warnings,
         truncated=found.truncated,
     )
@@ -69,6 +70,7 @@ def read_flat(path: Path) -> FlatSamples:
         found.history,
         found.scan.notes,
         describe_events(found.scan.attrs, found.scan.notes),
+        periods=found.scan.periods,
         is_time=tuple(is_time_event(attr.type, attr.config) for attr in found.scan.attrs),
         warnings=found.warnings,
         truncated=found.truncated,

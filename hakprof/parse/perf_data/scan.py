@@ -60,6 +60,11 @@ class Scan:
         """Samples that were left out."""
         return self._adder.malformed
 
+    @property
+    def periods(self) -> tuple[tuple[int, int] | None, ...]:
+        """The least and the most period of the samples of each event; None where it has none."""
+        return self._adder.periods
+
     def run(self, stream: BinaryIO) -> None:
         """Reads up to the end of the records, or to where the file is cut off or damaged."""
         try:

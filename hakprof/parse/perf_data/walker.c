@@ -28,6 +28,7 @@ typedef struct {
 struct walker {
     walker_config_t config;
     walker_row_t *rows;
+    walker_extremes_t *periods;
     walker_chain_t *chains;
     uint64_t *words;
     size_t row_count, row_room, chain_count, chain_room, word_count, word_room;
@@ -123,9 +124,12 @@ walker_t *walker_new(const walker_config_t *config) {
     walker->config.id_events = copy_of(config->id_events, config->id_count, sizeof *config->id_events);
     walker->config.threads = copy_of(config->threads, config->thread_count, sizeof *config->threads);
     walker->config.times = copy_of(config->times, times, sizeof *config->times);
+    walker->periods = calloc(config->event_count, sizeof *walker->periods);
+    for (size_t i = 0; walker->periods != NULL && i < config->event_count; i++) walker->periods[i].least = UINT64_MAX;
     const walker_config_t *own = &walker->config;
     const int has_indices = index_init(&walker->row_index, config->seed) & index_init(&walker->chain_index, config->seed);
-    if (own->events && own->ids && own->id_events && own->threads && own->times && has_indices) return walker;
+    const int has_copies = own->events && own->ids && own->id_events && own->threads && own->times;
+    if (has_copies && walker->periods && has_indices) return walker;
     walker_free(walker);
     return NULL;
 }
@@ -140,6 +144,7 @@ void walker_free(walker_t *walker) {
     free(walker->row_index.slots);
     free(walker->chain_index.slots);
     free(walker->rows);
+    free(walker->periods);
     free(walker->chains);
     free(walker->words);
     free(walker);
@@ -148,6 +153,7 @@ void walker_free(walker_t *walker) {
 void walker_result(const walker_t *walker, walker_result_t *result) {
     *result = (walker_result_t){
         .rows = walker->rows,
+        .periods = walker->periods,
         .chains = walker->chains,
         .words = walker->words,
         .row_count = walker->row_count,
@@ -287,6 +293,9 @@ static int keep_chain(walker_t *walker, const sample_t *sample) {
 /* Adds a sample to its row, a new one if there is none; 0: out of memory. */
 static int add(walker_t *walker, const sample_t *sample) {
     index_t *index = &walker->row_index;
+    walker_extremes_t *periods = &walker->periods[sample->row.event];
+    if (sample->row.period < periods->least) periods->least = sample->row.period;
+    if (sample->row.period > periods->most) periods->most = sample->row.period;
     size_t at = slot_of(index, sample->row.key);
     for (; index->slots[at] != 0; at = (at + 1) & index->mask) {
         walker_row_t *row = &walker->rows[index->slots[at] - 1];

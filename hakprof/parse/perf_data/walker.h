@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WALKER_ABI 2        /* raised whenever anything below changes; the loader refuses another */
+#define WALKER_ABI 3        /* raised whenever anything below changes; the loader refuses another */
 #define WALKER_ABSENT (-1)  /* the word offset of a field that an event's samples do not have */
 
 /* Where an event's samples keep what is read of them, in words from the header. */
@@ -54,8 +54,14 @@ typedef struct {
     uint64_t hash, offset, length;
 } walker_chain_t;
 
+/* The extremes of the periods of an event's samples; least > most: it has none. */
+typedef struct {
+    uint64_t least, most;
+} walker_extremes_t;
+
 typedef struct {
     const walker_row_t *rows;
+    const walker_extremes_t *periods; /* one for each event */
     const walker_chain_t *chains;
     const uint64_t *words;
     size_t row_count, chain_count, word_count;

@@ -10,6 +10,7 @@
 #include "large.h"
 #include "large_cache.h"
 #include "mid.h"
+#include "parked.h"
 #include "refill.h"
 #include "remote.h"
 #include "report.h"
@@ -38,6 +39,7 @@ static hak_heap_t *hak_heap_of_caller(hak_heap_t *heap) {
  * mapping the pool must give up address space. */
 static void hak_relieve(hak_heap_t *heap, bool for_mapping) {
     hak_heap_drain(heap, false);
+    hak_parked_cool(UINT64_MAX);
     hak_large_cache_trim();
     if (for_mapping) shared_pool_trim();
     else shared_pool_gather();

@@ -1,12 +1,11 @@
 #include "heap.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include "config.h"
 #include "lock.h"
 #include "os.h"
-#include "refill.h"
+#include "parked.h"
 
 static hak_code_t hak_no_map[1];
 
@@ -20,26 +19,11 @@ hak_lock_t hak_lock_heaps = HAK_LOCK_INIT;
 
 static hak_heap_t *hak_heap_table[HAK_MAX_HEAPS];
 static uint32_t hak_heap_last;
-static hak_heap_t *hak_parked;
 static pthread_key_t hak_thread_key;
 static bool hak_thread_key_made;
 
 hak_heap_t *hak_heap_by_id(uint32_t id) { return __atomic_load_n(&hak_heap_table[id], __ATOMIC_ACQUIRE); }
 uint32_t hak_heap_count(void) { return __atomic_load_n(&hak_heap_last, __ATOMIC_ACQUIRE); }
-
-static bool hak_heap_change_state(hak_heap_t *heap, uint32_t from, uint32_t to) {
-    return __atomic_compare_exchange_n(&heap->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
-static hak_heap_t *hak_heap_adopt(void) {
-    hak_lock_acquire(&hak_lock_heaps);
-    hak_heap_t *heap = hak_parked;
-    if (heap != NULL) hak_parked = heap->next_parked;
-    hak_lock_release(&hak_lock_heaps);
-    /* Somebody may be collecting it for a moment. */
-    while (heap != NULL && !hak_heap_change_state(heap, HAK_HEAP_PARKED, HAK_HEAP_ACTIVE)) sched_yield();
-    return heap;
-}
 
 static hak_heap_t *hak_heap_create(void) {
     hak_heap_t *heap = hak_os_map(hak_round_up(sizeof *heap, HAK_PAGE_BYTES));
@@ -62,32 +46,17 @@ static hak_heap_t *hak_heap_create(void) {
     return NULL;
 }
 
-static void hak_heap_park(hak_heap_t *heap) {
-    hak_lock_acquire(&hak_lock_heaps);
-    heap->next_parked = hak_parked;
-    hak_parked = heap;
-    __atomic_store_n(&heap->state, HAK_HEAP_PARKED, __ATOMIC_RELEASE);
-    hak_lock_release(&hak_lock_heaps);
-}
-
-void hak_heap_collect(hak_heap_t *heap) {
-    if (!hak_heap_change_state(heap, HAK_HEAP_PARKED, HAK_HEAP_BUSY)) return;
-    hak_heap_drain(heap, false);
-    __atomic_store_n(&heap->state, HAK_HEAP_PARKED, __ATOMIC_RELEASE);
-}
-
 /* Runs among the thread's TLS destructors; later ones may still free (their blocks are sent one by one) or allocate (libc
  * serves them: nothing would tell when to park another heap, for destructors may run again and again). */
 static void hak_thread_exit(void *argument) {
     hak_heap_t *heap = argument;
     if (hak_tls_heap != heap) return;
-    hak_heap_drain(heap, false);
     hak_tls_heap = &hak_ended_heap;
-    hak_heap_park(heap);
+    hak_parked_put(heap);
 }
 
 hak_heap_t *hak_heap_enter(void) {
-    hak_heap_t *heap = hak_heap_adopt();
+    hak_heap_t *heap = hak_parked_take();
     if (heap == NULL) heap = hak_heap_create();
     if (heap == NULL) return NULL;
     /* Before pthread_setspecific, which may allocate. */
@@ -103,11 +72,8 @@ void hak_heaps_init(void) { hak_thread_key_made = pthread_key_create(&hak_thread
 void hak_heaps_after_fork(void) {
     for (uint32_t id = 1; id <= hak_heap_last; id++) {
         hak_heap_t *heap = hak_heap_table[id];
-        if (heap != hak_tls_heap && heap->state != HAK_HEAP_PARKED) heap->state = HAK_HEAP_ORPHAN;
+        const bool parked = heap->state == HAK_HEAP_PARKED || heap->state == HAK_HEAP_WARM;
+        if (heap != hak_tls_heap && !parked) heap->state = HAK_HEAP_ORPHAN;
     }
-    hak_heap_t **link = &hak_parked;
-    while (*link != NULL) {
-        if ((*link)->state == HAK_HEAP_PARKED) link = &(*link)->next_parked;
-        else *link = (*link)->next_parked;
-    }
+    hak_parked_after_fork();
 }

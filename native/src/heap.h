@@ -35,7 +35,9 @@ typedef struct {
     uint8_t carried, room; /* by the head; by any head of the class */
 } hak_outbox_t;
 
-typedef enum { HAK_HEAP_ACTIVE, HAK_HEAP_PARKED, HAK_HEAP_BUSY, HAK_HEAP_ORPHAN } hak_heap_state_t;
+/* ACTIVE: a thread's. WARM, PARKED: nobody's, with its bins full and empty (parked.h). BUSY: somebody is emptying it. ORPHAN: of a
+ * thread that a fork left behind. */
+typedef enum { HAK_HEAP_ACTIVE, HAK_HEAP_WARM, HAK_HEAP_PARKED, HAK_HEAP_BUSY, HAK_HEAP_ORPHAN } hak_heap_state_t;
 
 struct hak_heap_s {
     /* Used by the fast paths. */
@@ -54,6 +56,7 @@ struct hak_heap_s {
     size_t refills;
     uint64_t drained_ns; /* when the clock last asked for a drain, or was first looked at */
     hak_heap_t *next_parked;
+    uint64_t parked_ns;
     uint32_t state;
     hak_bin_t shadow[HAK_CLASSES];
 #if HAK_INSTRUMENTED
@@ -73,8 +76,6 @@ hak_heap_t *hak_heap_enter(void);
 /* The heap with this id, or NULL. */
 hak_heap_t *hak_heap_by_id(uint32_t id);
 uint32_t hak_heap_count(void);
-/* Returns what a parked heap has free to the shared pool; does nothing if somebody else is at it. */
-void hak_heap_collect(hak_heap_t *heap);
 /* Once, before the first heap. */
 void hak_heaps_init(void);
 /* In the child of a fork: heaps of threads that are no more. */

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "os.h"
 #include "header.h"
+#include "parked.h"
 #include "remote.h"
 #include "report.h"
 #include "shared_pool.h"
@@ -152,6 +153,7 @@ static bool hak_decay_is_over(hak_heap_t *heap) {
     const bool first = heap->drained_ns == 0;
     if (!first && now_ns - heap->drained_ns < (uint64_t)hak_config.decay_ms * 1000000u) return false;
     heap->drained_ns = now_ns;
+    hak_parked_decay();
     return !first;
 }
 

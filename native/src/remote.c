@@ -1,5 +1,7 @@
 #include "remote.h"
 
+#include "parked.h"
+
 static void hak_inbox_send(uint32_t owner, hak_block_t *head, uint32_t count) {
     hak_heap_t *to = hak_heap_by_id(owner);
     hak_block_t *seen = __atomic_load_n(&to->inbox, __ATOMIC_RELAXED);
@@ -8,7 +10,7 @@ static void hak_inbox_send(uint32_t owner, hak_block_t *head, uint32_t count) {
     } while (!__atomic_compare_exchange_n(&to->inbox, &seen, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     hak_stat_global(remote_sent, count);
     hak_stat_global(remote_chains, 1);
-    if (__atomic_load_n(&to->state, __ATOMIC_RELAXED) == HAK_HEAP_PARKED) hak_heap_collect(to);
+    if (__atomic_load_n(&to->state, __ATOMIC_RELAXED) == HAK_HEAP_PARKED) hak_parked_collect(to);
 }
 
 static void hak_outbox_flush(hak_heap_t *heap, unsigned cls) {

@@ -7,6 +7,7 @@
 #include "fallback.h"
 #include "heap.h"
 #include "large_cache.h"
+#include "parked.h"
 #include "refill.h"
 #include "shared_pool.h"
 
@@ -134,6 +135,7 @@ HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad) {
     if (hak_config.force_libc) return hak_fallback_trim(pad);
     hak_heap_t *heap = hak_tls_heap;
     if (hak_heap_is_own(heap)) hak_heap_drain(heap, false);
+    hak_parked_cool(UINT64_MAX);
     const bool large = hak_large_cache_trim();
     return shared_pool_trim() || large;
 }

@@ -313,6 +313,35 @@ class Mechanisms(unittest.TestCase):
             dropped["os"]["madvise"] + dropped["os"]["munmap"], kept["os"]["madvise"] + kept["os"]["munmap"]
         )
 
+    def test_a_thread_takes_over_the_slabs_of_one_that_ended(self) -> None:
+        slabs = {}
+        for retained, threads in (("16", 20), ("16", 200), ("0", 200)):
+            command = ("thread_churn", "--ops", str(threads), "--warmup", "0")
+            slabs[retained, threads] = run(command, HAKMEM_RETAIN_MB=retained)[1]["slabs"]["acquired"]
+        self.assertEqual(slabs["16", 200], slabs["16", 20])
+        # 16–1040 bytes are 66 classes, and each thread has blocks of most of them.
+        self.assertGreater(slabs["0", 200], 100 * slabs["16", 200] / 2)
+
+    def test_what_ended_threads_leave_goes_back_after_the_decay(self) -> None:
+        """Four threads at a time leave a slab for each of 60 classes; refills of another class follow."""
+        code = (
+            "import threading, time\n"
+            "together = threading.Barrier(4)\n"
+            "def work():\n"
+            "    together.wait()\n"
+            "    for block in [libc.malloc(16 * n) for n in range(1, 61)]: libc.free(block)\n"
+            "    together.wait()\n"
+            "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+            "for thread in threads: thread.start()\n"
+            "for thread in threads: thread.join()\n"
+            "time.sleep(0.1)\n"
+            "for _ in range(256): libc.malloc(4000)"
+        )
+        released = {
+            decay: run_python(code, HAKMEM_DECAY_MS=decay)[1]["slabs"]["released"] for decay in ("50", "3600000")
+        }
+        self.assertGreater(released["50"], released["3600000"] + 120)
+
     def test_large_mappings_are_reused(self) -> None:
         command = ("random_mixed", "--ops", "1000", "--size", "2000000:2400000", "--ws", "4", "--warmup", "0")
         _, kept, _ = run(command)

@@ -1,15 +1,19 @@
 """Running one command: how it ends, what it leaves, and that nothing of it goes on living."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import hakprof.collect.execute
+from hakprof.children import guarded
 from hakprof.collect.execute import Outcome, clean_environment, execute, output_tail
 from hakprof.errors import HakprofError
 from hakprof.model.run import CellStatus
@@ -41,7 +45,7 @@ def alive(marker: str) -> bool:
 
 def ends(marker: str) -> bool:
     """Whether no such process is left; a killed one takes a moment to go."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while alive(marker):
         if time.monotonic() > deadline:
             return False
@@ -49,9 +53,21 @@ def ends(marker: str) -> bool:
     return True
 
 
+def tell_when_guarded() -> None:
+    """Has execute say on standard output that the program would end with us from now on."""
+
+    @contextlib.contextmanager
+    def telling(group: int) -> Iterator[None]:
+        with guarded(group):
+            print("guarded", flush=True)
+            yield
+
+    hakprof.collect.execute.guarded = telling
+
+
 def unique_seconds() -> str:
     """A sleep that no other process asks for."""
-    return f"{30 + os.getpid() / 1e7 + time.monotonic_ns() % 1000 / 1e10:.12f}"
+    return f"{300 + os.getpid() / 1e7 + time.monotonic_ns() % 1000 / 1e10:.12f}"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +104,7 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
     began = time.monotonic()
     outcome = run(tmp_path, "sh", "-c", f"sleep {seconds} & sleep {seconds}; true", timeout_seconds=0.3)
     assert outcome.status is CellStatus.TIMEOUT
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert ends(seconds)
 
 
@@ -148,17 +164,18 @@ def test_the_program_ends_when_hakprof_does(tmp_path: Path, number: signal.Signa
         pytest.skip("the tool is missing here")
     seconds = unique_seconds()
     code = (
-        "from pathlib import Path; import sys; sys.path.insert(0, 'TESTS')\n"
-        "from test_collect_execute import run\n"
-        f"run(Path({str(tmp_path)!r}), {tool}'sleep', {seconds!r})"
-    ).replace("TESTS", str(Path(__file__).parent))
-    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 20
+        f"from pathlib import Path; import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_collect_execute import run, tell_when_guarded\n"
+        f"tell_when_guarded(); run(Path({str(tmp_path)!r}), {tool}'sleep', {seconds!r})"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    # In the instant before the guard is told of the program, nobody could end it after a SIGKILL.
+    assert child.stdout.readline() == "guarded\n"
+    deadline = time.monotonic() + 60
     while not any(path.read_bytes().startswith(b"sleep\0" + seconds.encode()) for path in _cmdlines() if path.exists()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    if number is signal.SIGKILL:
-        time.sleep(0.5)  # in the instant before the guard is told of the program, nobody could end it
     child.send_signal(number)
     _, told = child.communicate(timeout=20)
     assert number is signal.SIGKILL or "KeyboardInterrupt" in told

@@ -25,15 +25,22 @@ def tiny(tmp_path: Path) -> Tiny:
 
 @pytest.fixture
 def slow(tiny: Tiny) -> Tiny:
-    tiny.add(workload("slow", "work", "150").replace("repetitions = 3", "repetitions = 8"))
+    """A study of eight cells, the last of which wait until its gate is opened."""
+    text = workload("slow", "gate", "20", str(tiny.folder / "gate"), "5", extra="timeout_seconds = 300")
+    tiny.add(text.replace("repetitions = 3", "repetitions = 8"))
     return tiny
+
+
+def open_gate(tiny: Tiny) -> None:
+    (tiny.folder / "gate.open").touch()
 
 
 def test_kill_9_loses_no_finished_cell_and_resume_repeats_none(slow: Tiny) -> None:
     child = start_hakprof(slow, "slow")
     store = wait_for_cells(slow, 3)
     child.kill()
-    child.communicate(timeout=20)
+    child.communicate(timeout=60)
+    open_gate(slow)
     before = {one.cell.id: one for one in store.results()}
     assert 3 <= len(before) < 8
     assert open_run(store.path).manifest.finished_utc is None
@@ -52,7 +59,7 @@ def test_an_interrupt_says_how_to_go_on(slow: Tiny, number: signal.Signals) -> N
     child = start_hakprof(slow, "slow")
     store = wait_for_cells(slow, 2)
     child.send_signal(number)
-    _, told = child.communicate(timeout=30)
+    _, told = child.communicate(timeout=60)
     assert child.returncode == 130
     assert f"`hakprof collect --resume {store.path.name} --project {slow.file}`" in told
     assert "Traceback" not in told

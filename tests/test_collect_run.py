@@ -156,7 +156,7 @@ def test_the_instrumented_build_wrote_its_counters(whole: tuple[Tiny, RunStore, 
 def test_a_program_that_goes_wrong_is_a_result(
     tiny: Tiny, mode: str, status: CellStatus, signal_name: str | None, exit_code: int | None
 ) -> None:
-    tiny.add(workload("bad", mode, extra="timeout_seconds = 0.5"))
+    tiny.add(workload("bad", mode, extra=f"timeout_seconds = {2 if mode == 'hang' else 60}"))
     store = run(tiny, "bad")
     results = store.results()
     assert [(one.status, one.signal, one.exit_code) for one in results] == [(status, signal_name, exit_code)] * 2
@@ -177,7 +177,7 @@ def test_a_program_that_goes_wrong_is_a_result(
 def test_endings_are_told_apart_behind_each_tool(
     tiny: Tiny, mode: str, status: CellStatus, signal_name: str | None
 ) -> None:
-    extra = f"timeout_seconds = {0.6 if mode == 'hang' else 10}\nregion = true"
+    extra = f"timeout_seconds = {0.6 if mode == 'hang' else 60}\nregion = true"
     tiny.add(workload("bad", mode, extra=extra).replace('["throughput"]', '["perf_stat", "perf_record", "strace"]'))
     results = {one.cell.collector: one for one in run(tiny, "bad").results()}
     assert len(results) == 3

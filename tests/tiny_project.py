@@ -38,6 +38,15 @@ static long now(void) {
 static __attribute__((noinline)) void spin(long ms) {
     for (long end = now() + ms * 1000000; now() < end;) { char *p = malloc(64); p[0] = 1; free(p); }
 }
+/* Counts the runs in the size of a file; those behind the first so many wait until the gate is open. */
+static void wait_at(const char *gate, long free_runs) {
+    char open_gate[4096];
+    snprintf(open_gate, sizeof open_gate, "%s.open", gate);
+    int count = open(gate, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (write(count, ".", 1) == 1 && lseek(count, 0, SEEK_END) > free_runs)
+        while (access(open_gate, F_OK)) usleep(10000);
+    close(count);
+}
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "work";
     long ms = argc > 2 ? atol(argv[2]) : 20;
@@ -50,6 +59,7 @@ int main(int argc, char **argv) {
     if (!strcmp(mode, "stubborn")) { signal(SIGTERM, SIG_IGN); for (;;) pause(); }
     if (!strcmp(mode, "orphan") && fork() == 0) for (;;) pause();
     if (!strcmp(mode, "flood")) for (;;) puts("a line that is written again and again and again, without an end to it");
+    if (!strcmp(mode, "gate")) wait_at(argv[3], atol(argv[4]));
     spin(ms);
     tell("enable\n");
     long start = now();

@@ -4,6 +4,7 @@ VENV  ?= .venv
 PYTHON ?= python3
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools-installed
 
 .PHONY: report test check test-native test-python traces kept-reports fuzz clean
 
@@ -14,19 +15,19 @@ report: $(STAMP)
 
 test: check test-native test-python
 
-check: $(STAMP)
+check: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-native: $(STAMP)
+test-native: $(TOOLS)
 	$(MAKE) -C native test
 
-test-python: $(STAMP)
+test-python: $(TOOLS)
 	$(BIN)/pytest -q -n 2
 
 # What the repository keeps, measured again: a recorded case for the tests, and the report of the default study.
-traces: $(STAMP)
+traces: $(TOOLS)
 	scripts/record.sh trace hakmem smoke
 	-$(BIN)/pytest -q tests/test_golden.py --update-golden
 
@@ -41,6 +42,11 @@ fuzz: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh hatch_build.py $(wildcard hakprof/parse/perf_data/walker.[ch])
 	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
+	@touch $@
+
+# What the checks need besides.
+$(TOOLS): $(STAMP)
+	PYTHON=$(PYTHON) scripts/setup.sh $(VENV) tests
 	@touch $@
 
 clean:

@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
 # Set up what hakprof needs: Debian packages where that is permitted, and a virtual environment.
-# usage: scripts/setup.sh VENV-FOLDER
+# usage: scripts/setup.sh VENV-FOLDER [tests]      with "tests" also what only the checks need
 # A package that cannot be installed is named with the command that installs it; the rest goes on without it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv=${1:?usage: scripts/setup.sh VENV-FOLDER}
+venv=${1:?usage: scripts/setup.sh VENV-FOLDER [tests]}
+purpose=${2:-}
 python=${PYTHON:-python3}
 
-needed=(linux-perf strace gcc libc6-dev binutils make valgrind libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4)
-# Real programs that the allocator's tests run. redis-tools holds redis-server as well, without the service that starts it.
-needed+=(g++ git perl sqlite3 xz-utils redis-tools)
+needed=(linux-perf strace gcc libc6-dev binutils make git valgrind libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || needed+=(python3-venv)
-# The test modules belong to the system's Python, whichever that is.
-if [ -x /usr/bin/python3 ]; then
-    needed+=("libpython$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite")
+extras=
+if [ "$purpose" = tests ]; then
+    extras='[dev]'
+    # Real programs that the allocator's tests run. redis-tools holds redis-server as well, without the service that starts it.
+    needed+=(g++ perl sqlite3 xz-utils redis-tools)
+    # The test modules belong to the system's Python, whichever that is.
+    if [ -x /usr/bin/python3 ]; then
+        needed+=("libpython$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite")
+    fi
 fi
 
 installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
@@ -48,4 +53,5 @@ fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: Python 3.11 or newer is needed; name one with PYTHON=" >&2; exit 2; }
 [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+# Python compiles what is imported; compiling all that is installed takes longer than installing it.
+"$venv/bin/pip" install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".$extras"

@@ -23,6 +23,8 @@ HARDWARE_EVENTS = (
     "L1-dcache-load-misses",
     "dTLB-load-misses",
 )
+# --no-bpf-event is older (perf 5.1); without it a thread that waits for BPF programs makes perf a second slower.
+BUILD_ID_OPTIONS = ("--buildid-mmap", "--no-bpf-event")
 _SECONDS = 30
 _PARANOID = "/proc/sys/kernel/perf_event_paranoid"
 
@@ -67,10 +69,13 @@ def detect(project: Project) -> Detection:
     with tempfile.TemporaryDirectory(prefix="hakprof-") as folder:
         scratch = Path(folder)
         events = _supported_events()
-        found = [_perf(), _perf_events(scratch)]
+        named = _record(scratch, *BUILD_ID_OPTIONS)
+        found = [_perf(), _perf_events(named if named.status == 0 else _record(scratch))]
         unusable = next((one for one in found if not one.available), None)
-        found += [_hardware(events, unusable), _call_graph(scratch, unusable)]
-        found += [_build_ids(scratch, unusable), _region(scratch, unusable)]
+        quickly = BUILD_ID_OPTIONS if named.status == 0 else ()
+        chains = _record(scratch, *quickly, "-g", "--call-graph", "fp")
+        found += [_hardware(events, unusable), _call_graph(chains, unusable)]
+        found += [_build_ids(named, unusable), _region(scratch, unusable)]
     found += [_kernel_symbols(), _strace(), _program("valgrind", "valgrind", "callgrind is not run")]
     found += [_program(tool, tool, "builds cannot be made") for tool in _build_tools(project)]
     libraries = _libraries(project.peers)
@@ -120,20 +125,13 @@ def _perf() -> Capability:
     return Capability(name="perf", available=True, detail=tried.stdout.strip())
 
 
-def _perf_events(scratch: Path) -> Capability:
-    command = [
-        "perf",
-        "record",
-        "-N",
-        "-q",
-        "-e",
-        "cpu-clock",
-        "-o",
-        str(scratch / "probe.data"),
-        "--",
-        *trivial_program(),
-    ]
-    tried = _try(command)
+def _record(scratch: Path, *options: str) -> _Tried:
+    """perf record of next to nothing."""
+    command = ["perf", "record", "-N", "-q", *options, "-e", "cpu-clock", "-o", str(scratch / "probe.data")]
+    return _try([*command, "--", *trivial_program()])
+
+
+def _perf_events(tried: _Tried) -> Capability:
     level = read_text(_PARANOID) or "unknown"
     if tried.status == 0:
         return Capability(
@@ -183,25 +181,7 @@ def _hardware(events: tuple[str, ...], unusable: Capability | None) -> Capabilit
     )
 
 
-def _call_graph(scratch: Path, unusable: Capability | None) -> Capability:
-    data = str(scratch / "chains.data")
-    tried = _try(
-        [
-            "perf",
-            "record",
-            "-N",
-            "-q",
-            "-g",
-            "--call-graph",
-            "fp",
-            "-e",
-            "cpu-clock",
-            "-o",
-            data,
-            "--",
-            *trivial_program(),
-        ]
-    )
+def _call_graph(tried: _Tried, unusable: Capability | None) -> Capability:
     if tried.status == 0:
         return Capability(name="call_graph", available=True, detail="frame pointers, user and kernel")
     return _lacking(
@@ -213,11 +193,7 @@ def _call_graph(scratch: Path, unusable: Capability | None) -> Capability:
     )
 
 
-def _build_ids(scratch: Path, unusable: Capability | None) -> Capability:
-    data = str(scratch / "build-ids.data")
-    tried = _try(
-        ["perf", "record", "-N", "-q", "--buildid-mmap", "-e", "cpu-clock", "-o", data, "--", *trivial_program()]
-    )
+def _build_ids(tried: _Tried, unusable: Capability | None) -> Capability:
     if tried.status == 0:
         return Capability(
             name="buildid_mmap", available=True, detail="every mapped object is recorded with its build id"

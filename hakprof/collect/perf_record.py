@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from hakprof import elf
-from hakprof.collect.capabilities import Detection, kernel_symbols_readable
+from hakprof.collect.capabilities import BUILD_ID_OPTIONS, Detection, kernel_symbols_readable
 from hakprof.collect.cells import CellRun, region
 from hakprof.errors import ParseError
 from hakprof.model.run import BinaryInfo, CellResult, CellStatus
@@ -32,7 +32,7 @@ def run_perf_record(
     clock = "cycles" if "cycles" in detection.hardware_events else "cpu-clock"
     period = _fault_period(expected_faults)
     chains = ("-g", "--call-graph", "fp") if detection.has("call_graph") else ()
-    build_ids = ("--buildid-mmap",) if detection.has("buildid_mmap") else ()
+    build_ids = BUILD_ID_OPTIONS if detection.has("buildid_mmap") else ()
     with region(run.target) as marks:
         command = (
             *("perf", "record", "-N", *build_ids, "-o", str(run.folder / FILE), "-F", str(frequency_hz), *chains),

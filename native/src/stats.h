@@ -1,7 +1,8 @@
 /* Counters of the instrumented flavour. In release every macro here is empty and evaluates nothing.
  *
  * Slow paths count by atomic adds. The front counts one thing only, the blocks that malloc took from a bin (`hits`);
- * what free pushed follows from the balance of the bin:  pushed = hits + taken out + still there − put in. */
+ * what free pushed follows from the balance of the bin:  pushed = hits + taken out + still there − put in. With less it
+ * cannot be done: a pop after a push leaves the bin as it was, and nothing that refill or drain could count. */
 #ifndef HAK_STATS_H
 #define HAK_STATS_H
 

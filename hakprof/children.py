@@ -1,8 +1,8 @@
 """What we start does not outlive us, even where hakprof is killed with SIGKILL and can no longer end it itself.
 
 A signal at the parent's death (PR_SET_PDEATHSIG) would reach the tool alone: perf stat and strace leave the program
-running. So a small process waits for the end of a pipe whose other end dies with us, and then kills the process group
-that it was told last. It sleeps as long as nothing begins or ends.
+running. So a small process waits for the end of a pipe whose other end dies with us, and then kills the process groups
+that it was told of and that have not ended. It sleeps as long as nothing begins or ends.
 """
 
 import contextlib
@@ -14,10 +14,11 @@ from typing import IO
 
 _GUARD = """
 import contextlib, os, signal, sys
-group = 0
+groups = set()
 for line in sys.stdin:
     group = int(line)
-if group > 1:
+    groups.add(group) if group > 1 else groups.discard(-group)
+for group in groups:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 """
@@ -31,7 +32,7 @@ def guarded(group: int) -> Iterator[None]:
     try:
         yield
     finally:
-        _tell(pipe, 0)
+        _tell(pipe, -group)
 
 
 def start_guard() -> None:
@@ -40,14 +41,14 @@ def start_guard() -> None:
 
 
 @cache
-def _guard() -> IO[str] | None:
+def _guard() -> IO[bytes] | None:
     try:
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GUARD],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
+            bufsize=0,
             cwd="/",
             start_new_session=True,
         )
@@ -58,9 +59,8 @@ def _guard() -> IO[str] | None:
     return guard.stdin
 
 
-def _tell(pipe: IO[str] | None, group: int) -> None:
-    """A guard that is gone protects no longer; that is no reason to stop measuring."""
+def _tell(pipe: IO[bytes] | None, group: int) -> None:
+    """A guard that is gone protects no longer; that is no reason to stop measuring. Threads may tell at once."""
     if pipe is not None:
         with contextlib.suppress(OSError):
-            pipe.write(f"{group}\n")
-            pipe.flush()
+            pipe.write(f"{group}\n".encode())

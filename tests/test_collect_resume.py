@@ -1,9 +1,12 @@
 """Runs that are cut short: what survives, what is said, and how they go on."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,49 @@ def test_an_interrupt_says_how_to_go_on(slow: Tiny, number: signal.Signals) -> N
     assert "Traceback" not in told
     assert 2 <= len(store.results()) < 8
     assert not list(store.raw_dir.glob(".tmp-*"))
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is missing here")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_programs_that_run_at_once_end_together_and_go_on_later(tiny: Tiny, number: signal.Signals) -> None:
+    """GIVEN two cells of callgrind at once WHEN hakprof is stopped THEN neither program nor cell is left."""
+    gate = tiny.folder / "gate"
+    text = workload("counted", "gate", "1", str(gate), "0", extra="timeout_seconds = 300")
+    tiny.add(text.replace('["throughput"]', '["callgrind"]') + 'peers = ["system"]\n')
+    child = start_hakprof(tiny, "counted")
+    at_once = min(2, len(os.sched_getaffinity(0)))
+    wait_until(lambda: gate.exists() and gate.stat().st_size == at_once)
+    child.send_signal(number)
+    _, told = child.communicate(timeout=60)
+    assert child.returncode == (130 if number is signal.SIGINT else -number)
+    assert "Traceback" not in told
+    wait_until(lambda: not running(str(gate)))
+    path = latest_run(tiny.store)
+    assert path is not None
+    assert open_run(path).results() == ()
+    open_gate(tiny)
+    results = run(tiny, resume=path).results()
+    assert [(one.cell.allocator, one.status) for one in results] == [
+        ("system", CellStatus.OK),
+        ("tiny", CellStatus.OK),
+    ]
+    assert not list((path / "raw").glob(".tmp-*"))
+
+
+def wait_until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def running(word: str) -> bool:
+    """Whether a process has such an argument."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word.encode() in path.read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def test_a_tool_that_fails_is_told_counted_and_tried_again(

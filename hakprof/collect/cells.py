@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ STDERR = "stderr.txt"
 
 @dataclass(frozen=True, slots=True)
 class CellRun:
-    """A cell about to run: its target, and the folder that its files go to."""
+    """A cell about to run: its target, the folder that its files go to, and what ends it if it runs in a thread."""
 
     cell: Cell
     target: Target
     folder: Path
+    stop: threading.Event | None = None
 
     def execute(
         self,
@@ -42,6 +44,7 @@ class CellRun:
             timeout_seconds=self.target.timeout_seconds * slowdown,
             watched=self.folder,
             output_limit_bytes=OUTPUT_LIMIT_BYTES,
+            stop=self.stop,
         )
         if outcome.over_limit:
             for path in self.folder.iterdir():

@@ -70,10 +70,12 @@ def execute(
     timeout_seconds: float,
     watched: Path,
     output_limit_bytes: int,
+    stop: threading.Event | None = None,
 ) -> Outcome:
     """Run ``command`` to its end. Its output goes to the two files; ``watched`` is the folder that the limit counts.
 
-    Raises HakprofError when the program cannot be started. On KeyboardInterrupt the whole session is killed first.
+    Raises HakprofError when the program cannot be started, and KeyboardInterrupt soon after ``stop`` is set: only the
+    main thread hears Ctrl-C by itself. The whole session is killed first.
     """
     start_guard()
     with stdout.open("wb") as out, stderr.open("wb") as err:
@@ -97,7 +99,7 @@ def execute(
                 f"{error.filename or command[0]}: cannot be started: {error.strerror}",
                 remedy="correct the workload's program in hakprof.toml, or install it",
             ) from error
-        watch = _Watch(child.pid, began, timeout_seconds, watched, output_limit_bytes)
+        watch = _Watch(child.pid, began, timeout_seconds, watched, output_limit_bytes, stop)
         try:
             interrupts.release()
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -147,8 +149,17 @@ class _HeldInterrupts:
 class _Watch:
     """Waits for a process, and ends its session when it takes too long or writes too much."""
 
-    def __init__(self, pid: int, began_ns: int, timeout_seconds: float, folder: Path, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        pid: int,
+        began_ns: int,
+        timeout_seconds: float,
+        folder: Path,
+        limit_bytes: int,
+        stop: threading.Event | None,
+    ) -> None:
         self.pid = pid
+        self.stop = stop
         self.deadline_ns = began_ns + int(timeout_seconds * 1e9)
         self.folder = folder
         self.limit_bytes = limit_bytes
@@ -162,6 +173,8 @@ class _Watch:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             while not poll.poll(self._pause_ms()):
+                if self.stop is not None and self.stop.is_set():
+                    raise KeyboardInterrupt
                 self.timed_out = time.perf_counter_ns() >= self.deadline_ns
                 self.over_limit = _folder_bytes(self.folder) > self.limit_bytes or _is_disk_full(self.folder)
                 if self.timed_out or self.over_limit:

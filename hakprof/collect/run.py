@@ -9,7 +9,9 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 
@@ -35,6 +37,7 @@ from hakprof.project.schema import Project, Study
 from hakprof.store import RunStore, create_run, full_disk_remedy, open_run, utc_now
 
 _FAILURES_BEFORE_GIVING_UP = 2
+_MOST_AT_ONCE = 4  # of valgrind's processes, for the sake of memory
 _GIVEN_UP = f"it went wrong {_FAILURES_BEFORE_GIVING_UP} times"
 _LEAST_FREE_BYTES = 1 << 20
 _ERROR_WORDS = re.compile(r"error|fail|cannot|can't|denied|no such|not permitted|unable|invalid", re.IGNORECASE)
@@ -240,16 +243,18 @@ def _run_cells(prepared: _Prepared, progress: Progress) -> None:
     if any(cell.collector is Collector.THROUGHPUT for cell in left):
         progress.message("warming up")
         warm_up(setting, left)
-    for cell in left:
-        if failures[_series(cell)] >= _FAILURES_BEFORE_GIVING_UP:
-            given_up.setdefault(_series(cell), cell)
-            continue
-        progress.cell_started(cell)
-        result = _run_cell(prepared, cell)
-        failures[_series(cell)] += result.status is not CellStatus.OK
-        progress.cell_done(result)
-        if result.status is CellStatus.TOOL_FAILED:
-            progress.message(f"{cell.collector.value}: {_first_error(result.output_tail)}")
+    for batch in _batches(left):
+        due = [cell for cell in batch if failures[_series(cell)] < _FAILURES_BEFORE_GIVING_UP]
+        for cell in batch:
+            if cell in due:
+                progress.cell_started(cell)
+            else:
+                given_up.setdefault(_series(cell), cell)
+        for result in _run_batch(prepared, due):
+            failures[_series(result.cell)] += result.status is not CellStatus.OK
+            progress.cell_done(result)
+            if result.status is CellStatus.TOOL_FAILED:
+                progress.message(f"{result.cell.collector.value}: {_first_error(result.output_tail)}")
     skipped = tuple(
         Skipped(
             what=f"{cell.collector.value} of {cell.workload} under {cell.allocator} ({cell.variant}) from repetition "
@@ -272,18 +277,44 @@ def _first_error(output: str) -> str:
     return telling[:200]
 
 
-def _run_cell(prepared: _Prepared, cell: Cell) -> CellResult:
-    store = prepared.store
-    with store.begin(cell) as folder:
-        run = CellRun(cell, resolve(prepared.setting, cell, short=cell.collector is Collector.CALLGRIND), folder)
-        result = _measure(prepared, run)
-        if cell.collector is Collector.PERF_RECORD:
-            keep_objects(store, result, folder)
-        else:
-            keep_binaries(store, result.binary, result.preload)
-        _refuse_full_disk(store)
-        store.commit(result)
-    return result
+def _batches(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Cells one by one; those that count instructions, which nothing beside them disturbs, one on each CPU."""
+    at_once = min(len(os.sched_getaffinity(0)), _MOST_AT_ONCE)
+    for collector, group in groupby(cells, key=lambda cell: cell.collector):
+        alike = list(group)
+        size = at_once if collector is Collector.CALLGRIND else 1
+        yield from (alike[start : start + size] for start in range(0, len(alike), size))
+
+
+def _run_batch(prepared: _Prepared, cells: Sequence[Cell]) -> list[CellResult]:
+    store, stop = prepared.store, threading.Event()
+    with contextlib.ExitStack() as stack:
+        runs = []
+        for cell in cells:
+            target = resolve(prepared.setting, cell, short=cell.collector is Collector.CALLGRIND)
+            runs.append(CellRun(cell, target, stack.enter_context(store.begin(cell)), stop))
+        results = _measure_all(prepared, runs, stop)
+        for run, result in zip(runs, results, strict=True):
+            if run.cell.collector is Collector.PERF_RECORD:
+                keep_objects(store, result, run.folder)
+            else:
+                keep_binaries(store, result.binary, result.preload)
+            _refuse_full_disk(store)
+            store.commit(result)
+    return results
+
+
+def _measure_all(prepared: _Prepared, runs: Sequence[CellRun], stop: threading.Event) -> list[CellResult]:
+    """One in this thread; several in threads of their own, which end early when one of them or the user says so."""
+    if len(runs) < 2:
+        return [_measure(prepared, run) for run in runs]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        begun = [pool.submit(_measure, prepared, run) for run in runs]
+        try:
+            return [one.result() for one in begun]
+        except BaseException:
+            stop.set()
+            raise
 
 
 def _measure(prepared: _Prepared, run: CellRun) -> CellResult:

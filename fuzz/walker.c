@@ -146,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (setup.flags & REPAIRED && bytes) repair(block + shift, bytes);
         if (bytes) walk(walker, block + shift, bytes, half ? first : 0);
         free(block);
+        CHECK(walker_renamed(walker, setup.tids[half]) == 0);
     }
     check(walker);
     walker_free(walker);

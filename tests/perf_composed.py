@@ -27,9 +27,9 @@ def noted(kind: int, content: bytes, *, time: int, misc: int = 0) -> bytes:
     return packed(kind, content + struct.pack("<iiQ", 7, 7, time), misc=misc)
 
 
-def sample(ip: int, *, time: int, misc: int = 2) -> bytes:
+def sample(ip: int, *, time: int, misc: int = 2, tid: int = 7) -> bytes:
     """A sample of process 7."""
-    return packed(Record.SAMPLE, struct.pack("<QiiQ", ip, 7, 7, time), misc=misc)
+    return packed(Record.SAMPLE, struct.pack("<QiiQ", ip, 7, tid, time), misc=misc)
 
 
 def mapped(path: str, start: int, size: int, *, time: int, kernel: bool = False) -> bytes:

@@ -3,6 +3,7 @@
 import ctypes
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from perf_composed import attr, composed, mapped, noted, packed, sample
 from hakprof.errors import ParseError
 from hakprof.layers import attribute, load_rules
 from hakprof.parse.perf_data import PerfProfile, read_perf_data, short_name
+from hakprof.parse.perf_data.compiled import CHOICE, compiled_library
 from hakprof.parse.perf_data.format import Record
+from hakprof.parse.perf_data.scan import Scan
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.objects import ObjectFinder
 
@@ -171,3 +174,46 @@ def zstd_compressed(content: bytes) -> bytes:
     room = ctypes.create_string_buffer(len(content) + 1000)
     size = library.ZSTD_compress(room, len(room), content, len(content), 1)
     return room.raw[:size]
+
+
+def named(name: str, *, time: int, tid: int = 7) -> bytes:
+    """A thread of process 7 takes a name."""
+    return noted(Record.COMM, struct.pack("<ii", 7, tid) + name.encode() + b"\0", time=time)
+
+
+@pytest.mark.parametrize("walker", ["numpy", "compiled"])
+def test_threads_that_rename_themselves_are_told_apart_in_one_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walker: str
+) -> None:
+    """Samples and names in the order of the file are also in that of time, but for a change of the processor."""
+    if walker == "compiled" and compiled_library() is None:
+        pytest.skip("the walker is not built here")
+    monkeypatch.setenv(CHOICE, walker)
+    readings: list[Path] = []
+    run = Scan.run
+
+    def counted(scan: Scan, stream: BinaryIO) -> None:
+        readings.append(tmp_path)
+        run(scan, stream)
+
+    monkeypatch.setattr(Scan, "run", counted)
+    begins = named("other", time=1, tid=8) + named("first", time=1)
+    other = [sample(0x1000, time=time, tid=8) for time in (12, 21, 31)]
+    renamed = named("again", time=20, tid=8)
+    before = b"".join(sample(0x1000, time=time) for time in (10, 11))
+    after = b"".join(sample(0x1000, time=time) for time in (30, 32))
+    late = sample(0x1000, time=33)
+    change = named("second", time=30)
+    in_order = begins + before + other[0] + renamed + other[1] + change + after + late + other[2]
+    out_of_order = begins + before + other[0] + renamed + other[1] + late + change + after + other[2]
+    for records, times_read in ((in_order, 1), (out_of_order, 2)):
+        readings.clear()
+        profile = read_perf_data(composed(tmp_path / "perf.data", records))
+        rows = profile.samples.select("tid", "comm", "count", "first_ns", "last_ns").rows()
+        assert rows == [
+            (7, "first", 2, 10, 11),
+            (7, "second", 3, 30, 33),
+            (8, "other", 1, 12, 12),
+            (8, "again", 2, 21, 31),
+        ]
+        assert len(readings) == times_read

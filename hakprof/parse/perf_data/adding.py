@@ -3,11 +3,12 @@
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from hakprof.parse.perf_data.aggregate import Aggregator, Chains, ChainStore, SampleTable, table_of, united
 from hakprof.parse.perf_data.columns import SampleColumns
 from hakprof.parse.perf_data.compiled import CompiledEngine, compiled_library
-from hakprof.parse.perf_data.epochs import Boundaries, epochs_of
+from hakprof.parse.perf_data.epochs import Boundaries, set_epochs
 from hakprof.parse.perf_data.format import EventAttr
 from hakprof.parse.perf_data.samples import Layout, SampleDecoder
 from hakprof.parse.perf_data.unwind import StackUnwinder
@@ -38,6 +39,9 @@ class Engine(Protocol):
     @property
     def periods(self) -> tuple[Words, Words]:
         """The least and the most period of the samples of each event; least > most where it has none."""
+
+    def renamed(self, tid: int) -> None:
+        """Begins new rows for the samples of a thread from here on, unless the times of its changes are known."""
 
     def block(self, block: Bytes, offset: int) -> BlockTaker:
         """For the samples of a block that stands at ``offset`` of the file."""
@@ -81,6 +85,15 @@ class SampleAdder:
             self._engine = self._make_engine()
             self._engines.append(self._engine)
         return self._engine
+
+    def renamed(self, tid: int) -> None:
+        """A record says that a thread begins or takes a name: what follows in the file is not added to what was before.
+
+        Where the file is not in order of time, samples end up on the wrong side; rows whose times lie on both sides
+        tell that, and only then all must be read again with ``boundaries``.
+        """
+        if self._engine is not None:
+            self._engine.renamed(tid)
 
     def block(self, block: Bytes, offset: int) -> "AdderBlock":
         """For the samples of a block that stands at ``offset`` of the file."""
@@ -153,6 +166,8 @@ class NumpyEngine:
     ) -> None:
         self._decoder = SampleDecoder(attrs, keeps_chains=keeps_chains, unwinder=unwinder)
         self._boundaries = boundaries
+        self.renames = 0
+        self._renamed: dict[int, list[int]] = {}  # for each thread which of all renames were its own
         self._aggregator, self._chains = Aggregator(), ChainStore()
         self.samples = 0
         self.periods = _no_periods(len(attrs))
@@ -162,23 +177,34 @@ class NumpyEngine:
         """Samples that were left out."""
         return self._decoder.malformed
 
+    def renamed(self, tid: int) -> None:
+        """Begins new rows for the samples of a thread from here on, unless the times of its changes are known."""
+        self.renames += 1
+        self._renamed.setdefault(tid, []).append(self.renames)
+
     def block(self, block: Bytes, offset: int) -> "_NumpyBlock":
         """For the samples of a block that stands at ``offset`` of the file."""
         return _NumpyBlock(self, block, offset)
 
-    def add(self, runs: SampleRuns, starts: Indices, offset: int) -> None:
-        """Adds up the samples at ``starts``; ``offset`` is where the first word stands in the file."""
+    def add(self, runs: SampleRuns, starts: Indices, renames: Indices, offset: int) -> None:
+        """Adds up the samples at ``starts``, each after so many ``renames``.
+
+        ``offset`` is where the first word stands in the file.
+        """
         self.samples += starts.size
         for columns in self._decoder.decode(runs.words, starts, offset):
             if columns.event.size:
-                self._add_columns(columns)
+                epoch = np.zeros(columns.tid.size, dtype=np.uint32)
+                set_epochs(epoch, self._renamed, columns.tid, renames[np.searchsorted(starts, columns.start)])
+                set_epochs(epoch, self._boundaries, columns.tid, columns.time)
+                self._add_columns(columns, epoch)
 
     def result(self) -> tuple[SampleTable | None, Chains]:
         """The rows, ascending by key, and the distinct chains, ascending by hash."""
         return self._aggregator.result(), self._chains.result()
 
-    def _add_columns(self, columns: SampleColumns) -> None:
-        table, examples = table_of(columns, epochs_of(self._boundaries, columns.tid, columns.time))
+    def _add_columns(self, columns: SampleColumns, epoch: npt.NDArray[np.uint32]) -> None:
+        table, examples = table_of(columns, epoch)
         least, most = self.periods
         np.minimum.at(least, columns.event, columns.period)
         np.maximum.at(most, columns.event, columns.period)
@@ -192,19 +218,21 @@ class _NumpyBlock:
     def __init__(self, engine: NumpyEngine, block: Bytes, offset: int) -> None:
         self._engine, self._block, self._offset = engine, block, offset
         self._phases: dict[int, SampleRuns] = {}
-        self._found: dict[int, list[Indices]] = {}
+        self._found: dict[int, list[tuple[Indices, int]]] = {}  # samples, and how many renames stand before them
 
     def take(self, position: int) -> int:
         phase = position & 7
         if phase not in self._phases:
             self._phases[phase] = SampleRuns(self._block, phase)
         starts, behind = self._phases[phase].run_from(position >> 3)
-        self._found.setdefault(phase, []).append(starts)
+        self._found.setdefault(phase, []).append((starts, self._engine.renames))
         return behind * 8 + phase
 
     def finish(self) -> None:
         for phase, found in self._found.items():
-            self._engine.add(self._phases[phase], np.concatenate(found), self._offset + phase)
+            starts = np.concatenate([each for each, _ in found])
+            renames = np.repeat([before for _, before in found], [each.size for each, _ in found])
+            self._engine.add(self._phases[phase], starts, renames, self._offset + phase)
         self._found.clear()
 
 

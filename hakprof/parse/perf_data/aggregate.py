@@ -1,7 +1,7 @@
 """Adding up samples by what makes them alike, block by block, so that memory follows unique keys and not samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ Chains = tuple[Words, Indices, Words]
 
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
+_EPOCH_SHIFT = np.uint64(24)  # above the event and the mode
 _MERGE_ROWS = 1 << 17
 _NO_CHAINS: Chains = (np.zeros(0, dtype=np.uint64), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint64))
 
@@ -48,7 +49,7 @@ def table_of(columns: SampleColumns, epoch: npt.NDArray[np.uint32]) -> tuple[Sam
     key ^= columns.pid.astype(np.uint32).astype(np.uint64) << np.uint64(32) | columns.tid.astype(np.uint32)
     key *= _MIX_1
     key ^= key >> np.uint64(29)
-    small = epoch.astype(np.uint64) << np.uint64(24)
+    small = epoch.astype(np.uint64) << _EPOCH_SHIFT
     small |= columns.event.astype(np.uint64) << np.uint64(8) | columns.cpumode
     key += small * _MIX_2
     return _group(
@@ -67,6 +68,16 @@ def table_of(columns: SampleColumns, epoch: npt.NDArray[np.uint32]) -> tuple[Sam
             last=columns.time,
         )
     )
+
+
+def reunited(table: SampleTable, moment: Words) -> SampleTable:
+    """Rows that differ in nothing but their epoch added up, if they are of one moment, of which each has a number."""
+    key = table.key - (table.epoch.astype(np.uint64) << _EPOCH_SHIFT) * _MIX_2
+    ordered = np.sort(key)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return table
+    merged, _ = _group(replace(table, key=key + moment * _MIX_1, epoch=np.zeros_like(table.epoch)))
+    return merged
 
 
 class Aggregator:

@@ -14,10 +14,12 @@ PERIOD_LIMIT = np.uint64(1 << 48)  # no counter gains that much between two samp
 class SampleColumns:
     """Samples of one block, one row each, in the order of the file within an event.
 
-    ``chain_start`` and ``chain_length`` are ranges of ``words``; ``stack`` is the hash of the chain, 0 without one.
+    ``start`` is the word at which the record begins. ``chain_start`` and ``chain_length`` are ranges of ``words``;
+    ``stack`` is the hash of the chain, 0 without one.
     """
 
     words: Words
+    start: Indices
     event: npt.NDArray[np.uint16]
     cpumode: npt.NDArray[np.uint8]
     pid: npt.NDArray[np.int32]

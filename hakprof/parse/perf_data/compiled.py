@@ -24,7 +24,7 @@ from hakprof.parse.perf_data.walk import Bytes, Words
 
 LIBRARY = Path(__file__).with_name("walker.so")
 CHOICE = "HAKPROF_WALKER"  # "numpy" or "compiled" settles which is used; by default compiled where it is built
-_ABI = 3
+_ABI = 4
 _ABSENT = -1
 
 _WORD = np.dtype("<u8")
@@ -95,6 +95,8 @@ def _load() -> ctypes.CDLL | None:
         library.walker_free.restype = None
         library.walker_take.argtypes = [ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_size_t] * 2 + [ctypes.c_uint64]
         library.walker_take.restype = ctypes.c_int64
+        library.walker_renamed.argtypes = [ctypes.c_void_p, ctypes.c_int32]
+        library.walker_renamed.restype = ctypes.c_int
         library.walker_result.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Result)]
         library.walker_result.restype = None
     except (OSError, AttributeError):
@@ -152,6 +154,11 @@ class CompiledEngine:
         """The least and the most period of the samples of each event; least > most where it has none."""
         found = _copy(self._result().periods, self._event_count, _EXTREMES)
         return found["least"], found["most"]
+
+    def renamed(self, tid: int) -> None:
+        """Begins new rows for the samples of a thread from here on, unless the times of its changes are known."""
+        if self._library.walker_renamed(self._walker, tid) < 0:
+            raise MemoryError
 
     def block(self, block: Bytes, offset: int) -> "_CompiledBlock":
         """For the samples of a block that stands at ``offset`` of the file."""

@@ -1,5 +1,8 @@
 """Threads that change their name or their program while they run: which of their samples lie before and after."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,12 +11,15 @@ from hakprof.parse.perf_data.walk import Words
 Boundaries = dict[int, Words]  # for each such thread the times of its changes, ascending
 
 
-def epochs_of(boundaries: Boundaries, tid: npt.NDArray[np.int32], time: Words) -> npt.NDArray[np.uint32]:
-    """How many changes of its thread lie before each sample; zero for threads that need no distinction."""
-    epochs = np.zeros(tid.size, dtype=np.uint32)
+def set_epochs(
+    epochs: npt.NDArray[np.uint32],
+    boundaries: Mapping[int, Words | Sequence[int]],
+    tid: npt.NDArray[np.int32],
+    time: npt.NDArray[Any],
+) -> None:
+    """Sets how many changes of its thread lie before each sample, for those of the threads that have ``boundaries``."""
     if boundaries:
         for one in np.unique(tid).tolist():
             if one in boundaries:
                 chosen = tid == one
                 epochs[chosen] = np.searchsorted(boundaries[one], time[chosen], side="right")
-    return epochs

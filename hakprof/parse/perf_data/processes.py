@@ -95,13 +95,10 @@ class ProcessHistory:
         comm[nameless] = np.array(stand_ins, dtype=np.int64)[which]
         return comm, tuple(numbers)
 
-    def is_straddled(
-        self, pid: npt.NDArray[np.int32], tid: npt.NDArray[np.int32], first: Words, last: Words
-    ) -> npt.NDArray[np.bool_]:
-        """Whether a thread's name or a mapping of its process was replaced between two times."""
-        names, more_names = self._name_times.at(tid, first), self._name_times.at(tid, last)
-        straddled: npt.NDArray[np.bool_] = (names != more_names) | (self.spaces(pid, first) != self.spaces(pid, last))
-        return straddled
+    def moments(self, pid: npt.NDArray[np.int32], tid: npt.NDArray[np.int32], time: Words) -> Words:
+        """A number for the name of each thread and the mappings of its process at that time."""
+        names, spaces = self._name_times.at(tid, time), self.spaces(pid, time)
+        return (names.astype(np.uint64) << np.uint64(32)) + spaces.astype(np.uint64)
 
     def changes(self, pids: Iterable[int], tid: int) -> Words:
         """Times, ascending, at which the thread's name or a mapping of one of its processes was replaced."""

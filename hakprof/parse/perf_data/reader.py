@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hakprof.errors import ParseError
-from hakprof.parse.perf_data.aggregate import SampleTable
+from hakprof.parse.perf_data.aggregate import SampleTable, reunited
 from hakprof.parse.perf_data.dumps import holds_stacks
 from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.flat import FlatSamples, flat_samples
@@ -97,6 +97,8 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
     except OSError as error:
         raise ParseError(f"{path}: cannot be read: {error.strerror or error}") from error
     table = scan.table
+    if table is not None:
+        table = reunited(table, history.moments(table.pid, table.tid, table.first))
     if table is None or not table.key.size:
         unfinished = ": perf record did not finish it" if header.data_end is None and not header.is_pipe else ""
         reason = scan.warnings[0] if scan.warnings else f"it holds no samples{unfinished}"
@@ -136,7 +138,8 @@ def _straddled(table: SampleTable | None, history: ProcessHistory) -> tuple[Boun
     left_out, room = 0, _MOST_CHANGES
     if table is None:
         return boundaries, left_out
-    straddled = np.flatnonzero(history.is_straddled(table.pid, table.tid, table.first, table.last))
+    first = history.moments(table.pid, table.tid, table.first)
+    straddled = np.flatnonzero(first != history.moments(table.pid, table.tid, table.last))
     straddled = straddled[np.argsort(table.tid[straddled], kind="stable")]
     for part in np.split(straddled, np.flatnonzero(np.diff(table.tid[straddled])) + 1):
         if room < 0:

@@ -3,6 +3,7 @@
 import re
 import struct
 from collections import Counter
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from hakprof.parse.perf_data import format as fmt
@@ -18,8 +19,10 @@ _KERNEL_MAP_PREFIXES = ("[kernel.kallsyms]", "[guest.kernel.kallsyms]")
 class RecordCollector:
     """Takes every record that is no sample; its events carry the time at which they happened."""
 
-    def __init__(self, attrs: tuple[fmt.EventAttr, ...]) -> None:
+    def __init__(self, attrs: tuple[fmt.EventAttr, ...], on_rename: Callable[[int], None]) -> None:
+        """``on_rename``: told of each thread that begins or takes a name, as soon as the record is met."""
         self.describe(attrs)
+        self._on_rename = on_rename
         self.counts: Counter[int] = Counter()
         self.events: list[tuple[int, ProcessEvent]] = []
         self.lost_records = 0
@@ -51,10 +54,12 @@ class RecordCollector:
         elif kind == fmt.Record.COMM:
             pid, tid = struct.unpack_from("<ii", record, 8)
             self._add(record, offset, CommEvent(pid, tid, _text(record, 16), bool(misc & fmt.MISC_COMM_EXEC)))
+            self._on_rename(tid)
         elif kind == fmt.Record.FORK:
             pid, parent_pid, tid, parent_tid = struct.unpack_from("<4i", record, 8)
             copies = not misc & fmt.MISC_FORK_NO_MAPS
             self._add(record, offset, ForkEvent(pid, parent_pid, tid, parent_tid, copies))
+            self._on_rename(tid)
         elif kind == fmt.Record.LOST:
             self.lost_records += struct.unpack_from("<Q", record, 16)[0]
         elif kind == fmt.Record.LOST_SAMPLES:

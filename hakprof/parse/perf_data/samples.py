@@ -136,6 +136,7 @@ class SampleDecoder:
             period = np.full(count, fixed_period(attr), dtype=np.uint64)
         columns = SampleColumns(
             words=words,
+            start=starts,
             event=np.full(count, index, dtype=np.uint16),
             cpumode=((words[starts] >> np.uint64(32)) & np.uint64(CPUMODE_MASK)).astype(np.uint8),
             pid=(ids & _LOW_32).astype(np.uint32).view(np.int32),

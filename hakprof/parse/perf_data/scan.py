@@ -43,8 +43,8 @@ class Scan:
         self._header = header
         self.attrs: tuple[EventAttr, ...] = header.attrs
         self.notes = header.notes
-        self.records = RecordCollector(header.attrs)
         self._adder = SampleAdder(header.attrs, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
+        self.records = RecordCollector(header.attrs, self._adder.renamed)
         self._block_bytes = _STACKS_BYTES if unwinder is not None else _BLOCK_BYTES
         self._inflater: Inflater | None = None
         self._inner_rest = np.zeros(0, dtype=np.uint8)

@@ -25,14 +25,21 @@ typedef struct {
     uint64_t seed;
 } index_t;
 
+/* How often a thread was renamed so far. */
+typedef struct {
+    uint64_t tid;
+    uint32_t times;
+} renamed_t;
+
 struct walker {
     walker_config_t config;
     walker_row_t *rows;
     walker_extremes_t *periods;
     walker_chain_t *chains;
     uint64_t *words;
-    size_t row_count, row_room, chain_count, chain_room, word_count, word_room;
-    index_t row_index, chain_index;
+    renamed_t *renamed, latest; /* all, and what the sample before asked for */
+    size_t row_count, row_room, chain_count, chain_room, word_count, word_room, renamed_count, renamed_room;
+    index_t row_index, chain_index, renamed_index;
     uint64_t samples, malformed;
 };
 
@@ -127,7 +134,9 @@ walker_t *walker_new(const walker_config_t *config) {
     walker->periods = calloc(config->event_count, sizeof *walker->periods);
     for (size_t i = 0; walker->periods != NULL && i < config->event_count; i++) walker->periods[i].least = UINT64_MAX;
     const walker_config_t *own = &walker->config;
-    const int has_indices = index_init(&walker->row_index, config->seed) & index_init(&walker->chain_index, config->seed);
+    const int has_indices = index_init(&walker->row_index, config->seed) &
+                            index_init(&walker->chain_index, config->seed) &
+                            index_init(&walker->renamed_index, config->seed);
     const int has_copies = own->events && own->ids && own->id_events && own->threads && own->times;
     if (has_copies && walker->periods && has_indices) return walker;
     walker_free(walker);
@@ -143,6 +152,8 @@ void walker_free(walker_t *walker) {
     free((void *)walker->config.times);
     free(walker->row_index.slots);
     free(walker->chain_index.slots);
+    free(walker->renamed_index.slots);
+    free(walker->renamed);
     free(walker->rows);
     free(walker->periods);
     free(walker->chains);
@@ -162,6 +173,43 @@ void walker_result(const walker_t *walker, walker_result_t *result) {
         .samples = walker->samples,
         .malformed = walker->malformed,
     };
+}
+
+/* ---- names */
+
+/* The slot of a thread in the index, perhaps a free one. */
+static size_t renamed_slot(const walker_t *walker, uint64_t tid) {
+    const index_t *index = &walker->renamed_index;
+    size_t at = slot_of(index, tid);
+    while (index->slots[at] != 0 && walker->renamed[index->slots[at] - 1].tid != tid) at = (at + 1) & index->mask;
+    return at;
+}
+
+int walker_renamed(walker_t *walker, int32_t thread) {
+    const uint64_t tid = (uint32_t)thread;
+    index_t *index = &walker->renamed_index;
+    walker->latest = (renamed_t){.tid = UINT64_MAX};
+    const size_t at = renamed_slot(walker, tid);
+    if (index->slots[at] != 0) {
+        walker->renamed[index->slots[at] - 1].times++;
+        return 0;
+    }
+    if (!reserve((void **)&walker->renamed, &walker->renamed_room, walker->renamed_count, 1, sizeof *walker->renamed))
+        return -1;
+    walker->renamed[walker->renamed_count++] = (renamed_t){tid, 1};
+    index->slots[at] = (uint32_t)walker->renamed_count;
+    index->used++;
+    return index_grow(index, (const uint8_t *)&walker->renamed[0].tid, sizeof *walker->renamed) ? 0 : -1;
+}
+
+/* How often a thread was renamed before; mostly the thread of the sample before it. */
+static uint32_t times_renamed(walker_t *walker, int32_t thread) {
+    const uint64_t tid = (uint32_t)thread;
+    if (walker->latest.tid != tid) {
+        const uint32_t slot = walker->renamed_index.slots[renamed_slot(walker, tid)];
+        walker->latest = (renamed_t){tid, slot == 0 ? 0 : walker->renamed[slot - 1].times};
+    }
+    return walker->latest.times;
 }
 
 /* ---- decoding */
@@ -187,14 +235,16 @@ static int32_t event_of(const walker_config_t *config, const uint8_t *sample, si
     return slot < config->id_count && config->ids[slot] == id ? config->id_events[slot] : -1;
 }
 
-static uint32_t epoch_of(const walker_config_t *config, int32_t tid, uint64_t time) {
+/* The number of a thread's times up to the sample's; without such times, of its renames before. */
+static uint32_t epoch_of(walker_t *walker, int32_t tid, uint64_t time) {
+    const walker_config_t *config = &walker->config;
     size_t begin = 0, end = config->thread_count;
     while (begin < end) {
         const size_t middle = begin + (end - begin) / 2;
         if (config->threads[middle].tid < tid) begin = middle + 1;
         else end = middle;
     }
-    if (begin == config->thread_count || config->threads[begin].tid != tid) return 0;
+    if (begin == config->thread_count || config->threads[begin].tid != tid) return times_renamed(walker, tid);
     const walker_thread_t *thread = &config->threads[begin];
     uint32_t low = thread->begin, high = thread->end;
     while (low < high) {
@@ -234,8 +284,8 @@ static inline uint64_t field_at(const uint8_t *sample, int32_t word, uint64_t ot
 }
 
 /* Decodes a sample of `bytes` bytes that lies whole in the block; 0: it is malformed. */
-static int decode(const walker_config_t *config, const uint8_t *bytes, size_t size, size_t left, uint64_t place,
-                  sample_t *sample) {
+static int decode(walker_t *walker, const uint8_t *bytes, size_t size, size_t left, uint64_t place, sample_t *sample) {
+    const walker_config_t *config = &walker->config;
     const int32_t number = event_of(config, bytes, left);
     if (number < 0) return 0;
     const walker_event_t *event = &config->events[number];
@@ -264,7 +314,7 @@ static int decode(const walker_config_t *config, const uint8_t *bytes, size_t si
         .event = (uint16_t)number,
         .cpumode = (uint8_t)(word_at(bytes) >> 32 & CPUMODE_MASK),
     };
-    if (config->thread_count != 0) sample->row.epoch = epoch_of(config, sample->row.tid, time);
+    sample->row.epoch = epoch_of(walker, sample->row.tid, time);
     sample->row.key = key_of(&sample->row);
     return 1;
 }
@@ -335,7 +385,7 @@ int64_t walker_take(walker_t *walker, const uint8_t *block, size_t size, size_t 
         if ((uint32_t)header != RECORD_SAMPLE || bytes < 8 || bytes % 8 != 0 || bytes > size - position) break;
         const size_t left = (size - position) / 8 * 8 - 8;
         walker->samples++;
-        if (decode(&walker->config, block + position, bytes, left, file_offset + position, &batch[waiting])) {
+        if (decode(walker, block + position, bytes, left, file_offset + position, &batch[waiting])) {
             __builtin_prefetch(&walker->row_index.slots[slot_of(&walker->row_index, batch[waiting].row.key)]);
             if (++waiting == BATCH) {
                 if (!add_all(walker, batch, waiting)) return -1;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WALKER_ABI 3        /* raised whenever anything below changes; the loader refuses another */
+#define WALKER_ABI 4        /* raised whenever anything below changes; the loader refuses another */
 #define WALKER_ABSENT (-1)  /* the word offset of a field that an event's samples do not have */
 
 /* Where an event's samples keep what is read of them, in words from the header. */
@@ -75,6 +75,10 @@ int walker_abi(void);
 /* Copies what the configuration points to. NULL: out of memory. At least one event; ids refer to events that exist. */
 walker_t *walker_new(const walker_config_t *config);
 void walker_free(walker_t *walker);
+
+/* A record says that a thread begins or takes a name: its samples from here on get rows of their own, unless the
+ * configuration has times for the thread. -1: out of memory. */
+int walker_renamed(walker_t *walker, int32_t tid);
 
 /* Takes the samples from `position` on, up to the first record that is no sample or not whole, and returns where it
  * stopped; -1: out of memory. `file_offset` is where the block stands in the file: the time of samples without time. */

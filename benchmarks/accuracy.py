@@ -20,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+from debug_forms import addr2line
 from perf_chains import own_chains, perf_chains
 from perf_programs import why_not_built
 from perf_recordings import perf_table, why_not_live
@@ -116,7 +117,7 @@ def _count_inlines(profile: PerfProfile, symbolizer: Symbolizer, folder: Path, i
         hot = np.unique(profile.samples.filter(mapping=mapping)["ip"].to_numpy()) - np.uint64(start) + np.uint64(offset)
         elf = read_elf(Path(path))
         places = [(o, s) for o in hot.tolist() for s in elf.segments if s.offset <= o < s.offset + s.file_size]
-        expected = _addr2line(Path(path), [o - s.offset + s.address for o, s in places])
+        expected = addr2line(Path(path), [o - s.offset + s.address for o, s in places])
         found = symbolizer.user_frames(path, identity, np.array([o for o, _ in places], dtype=np.uint64))
         for frames, chain in zip(found, expected, strict=True):
             if frames and chain and chain[0][1] not in {"??:0", "??:?"}:
@@ -124,21 +125,6 @@ def _count_inlines(profile: PerfProfile, symbolizer: Symbolizer, folder: Path, i
                 inlines.compared += 1
                 inlines.inlined += bool(names)
                 inlines.equal += [f.function for f in frames[:-1]] == names
-
-
-def _addr2line(binary: Path, addresses: list[int]) -> list[list[tuple[str, str]]]:
-    """For each address its chain of (function, file:line), innermost first."""
-    command = ["addr2line", "-a", "-i", "-f", "-e", str(binary)]
-    text = "\n".join(map(hex, addresses))
-    printed = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.splitlines()
-    chains: list[list[tuple[str, str]]] = []
-    lines = iter(printed)
-    for line in lines:
-        if line.startswith("0x"):
-            chains.append([])
-        else:
-            chains[-1].append((line, next(lines).split(" ")[0]))
-    return chains
 
 
 if __name__ == "__main__":

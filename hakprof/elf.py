@@ -82,6 +82,11 @@ class ElfFile:
         """The first section of that name that has bytes in the file, or None."""
         return _section(self.sections, name)
 
+    @property
+    def has_dwarf(self) -> bool:
+        """Whether there is debug information, be it compressed the way of today or that of before 2015 (.zdebug)."""
+        return self.section(".debug_info") is not None or self.section(".zdebug_info") is not None
+
     def data(self, section: Section, size: int = _MAX_SECTION_BYTES) -> bytes:
         """The first bytes of a section as they stand in the file (not decompressed), at most 1 GiB."""
         with self.path.open("rb") as stream:

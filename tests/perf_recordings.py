@@ -64,12 +64,17 @@ def why_not_live() -> str | None:
 
 
 def compile_program(
-    folder: Path, *flags: str, rounds: int = 1_500_000, name: str = "churn", text: str = PROGRAM
+    folder: Path,
+    *flags: str,
+    rounds: int = 1_500_000,
+    name: str = "churn",
+    text: str = PROGRAM,
+    compiler: str = "gcc",
 ) -> Path:
     source, binary = folder / f"{name}.c", folder / name
     source.write_text(text)
     options = ["-O2", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wl,--build-id", f"-DROUNDS={rounds}"]
-    subprocess.run(["gcc", *options, *flags, str(source), "-o", str(binary)], check=True)
+    subprocess.run([compiler, *options, *flags, str(source), "-o", str(binary)], check=True)
     return binary
 
 

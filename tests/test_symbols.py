@@ -2,11 +2,15 @@
 
 import gzip
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from debug_forms import FORMS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from perf_programs import why_not_built
 from perf_recordings import compile_program, record, why_not_live
 
@@ -18,6 +22,7 @@ from hakprof.layers.rules import plain_name
 from hakprof.parse.perf_data import read_perf_data
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.demangle import demangle
+from hakprof.symbols.elsewhere import left_elsewhere
 from hakprof.symbols.kallsyms import read_kallsyms
 from hakprof.symbols.symtab import Symbol, elf_symbols, plt_symbols, table_of
 
@@ -29,6 +34,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_program(tmp_path_factory.mktemp("symbols"))
 
 
+@pytest.fixture(scope="module", params=["-gdwarf-4", "-gdwarf-5", "-gz"])
+def split(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    return compile_program(tmp_path_factory.mktemp("split"), "-gsplit-dwarf", request.param)
+
+
 def text_offsets(binary: Path) -> np.ndarray:
     """File offsets of .text, every third byte."""
     text = read_elf(binary).section(".text")
@@ -36,41 +46,74 @@ def text_offsets(binary: Path) -> np.ndarray:
     return np.arange(text.offset, text.offset + text.size, 3, dtype=np.uint64)
 
 
-def addr2line(binary: Path, addresses: list[int]) -> list[list[tuple[str, str]]]:
-    """For each address the inline chain as (function, file:line), innermost first."""
-    printed = subprocess.run(
-        ["addr2line", "-a", "-i", "-f", "-e", str(binary)],
-        input="\n".join(hex(a) for a in addresses), capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    chains: list[list[tuple[str, str]]] = []
-    lines = iter(printed)
-    for line in lines:
-        if line.startswith("0x"):
-            chains.append([])
-        else:
-            chains[-1].append((line, next(lines).split(" ")[0]))
-    return chains
-
-
-@pytest.mark.parametrize("link", ["-pie", "-no-pie"])
-def test_inline_chains_equal_addr2line(tmp_path: Path, link: str) -> None:
-    binary = compile_program(tmp_path, link)
+@pytest.mark.parametrize("name", FORMS)
+def test_inline_chains_are_those_of_other_readers(tmp_path: Path, name: str) -> None:
+    form = FORMS[name]
+    lacking = form.lacking()
+    if lacking is not None:
+        pytest.skip(lacking)
+    binary = compile_program(tmp_path, *form.flags, compiler=form.compiler)
+    form.finish(binary)
     offsets = text_offsets(binary)
     elf = read_elf(binary)
     code = next(s for s in elf.segments if s.offset <= int(offsets[0]) < s.offset + s.file_size)
     addresses = [int(o) - code.offset + code.address for o in offsets]
+    symbolizer = Symbolizer()
     compared = inlined = 0
     for frames, expected in zip(
-        Symbolizer().user_frames(str(binary), None, offsets), addr2line(binary, addresses), strict=True
+        symbolizer.user_frames(str(binary), build_id(binary), offsets), form.reader(binary, addresses), strict=True
     ):
-        if not frames or expected[0][0] == "??" or expected[0][1].endswith("?"):
+        if not frames or not expected[0][0].strip("?") or expected[0][1].endswith("?") or "crtstuff" in expected[0][1]:
             continue  # padding between functions, start-up code without DWARF
         compared += 1
         inlined += len(expected) > 1
         assert [f.function for f in frames if f.inlined] == [name for name, _ in expected[:-1]]
-        assert f"{frames[0].file}:{frames[0].line}" == expected[0][1]
+        assert [f"{f.file}:{f.line}" for f in frames] == [place for _, place in expected]
+    assert symbolizer.warnings == ()
     assert compared > 100
     assert inlined > 30
+
+
+def test_debug_information_in_files_that_are_not_read_is_said_to_be_missing(tmp_path: Path) -> None:
+    forms = [("gcc", "-gdwarf-5"), ("gcc", "-gdwarf-4"), ("gcc", "-gz"), ("clang-14", "-gdwarf-5")]
+    for compiler, option in (each for each in forms if shutil.which(each[0])):
+        binary = compile_program(tmp_path, "-gsplit-dwarf", option, compiler=compiler)
+        symbolizer = Symbolizer()
+        frames = symbolizer.user_frames(str(binary), build_id(binary), text_offsets(binary))
+        assert "churn" in {each[-1].function for each in frames if each}
+        (warning,) = symbolizer.warnings
+        assert warning.startswith(f"{binary}: its debug information was split off into .dwo files")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_damaged_units_are_split_or_not(split: Path, data: st.DataObject) -> None:
+    content = bytearray(split.read_bytes())
+    for name in (".debug_info", ".debug_abbrev"):
+        section = read_elf(split).section(name)
+        assert section is not None
+        for _ in range(data.draw(st.integers(0, 6))):
+            at = data.draw(st.integers(section.offset, section.offset + section.size - 1))
+            content[at] = data.draw(st.integers(0, 255))
+    damaged = split.with_name("damaged")
+    damaged.write_bytes(content)
+    said = left_elsewhere(read_elf(damaged))
+    assert said is None or "split off" in said
+
+
+def test_functions_without_a_name_of_their_own_are_part_of_their_callers(tmp_path: Path) -> None:
+    """GIVEN two programs whose common debug information dwz has put into a third file."""
+    if shutil.which("dwz") is None:
+        pytest.skip("dwz is not installed")
+    one, other = (compile_program(tmp_path, level, name=f"churn{level}") for level in ("-O2", "-O1"))
+    shared = str(tmp_path / "shared.debug")
+    subprocess.run(["dwz", "-m", shared, "-M", shared, str(one), str(other)], check=True)
+    symbolizer = Symbolizer()
+    found = symbolizer.user_frames(str(one), build_id(one), text_offsets(one))
+    assert "churn" in {each[-1].function for each in found if each}
+    assert all(frame.function for frames in found for frame in frames)
+    (warning,) = symbolizer.warnings
+    assert "in a file that it shares with other objects" in warning
 
 
 def test_outer_names_are_those_of_nm(program: Path) -> None:

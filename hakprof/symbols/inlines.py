@@ -34,8 +34,7 @@ class InlineTable:
 
     def __init__(self, elf: ElfFile, symcache: Callable[[], bytes | None]) -> None:
         self._base = min((s.address for s in elf.segments), default=0)
-        has_dwarf = elf.section(".debug_info") is not None and _is_credible(elf)
-        self._cache = _opened(symcache()) if has_dwarf else None
+        self._cache = _opened(symcache()) if elf.has_dwarf and _is_credible(elf) else None
 
     def find(self, address: int) -> tuple[Location, ...]:
         """The chain at a virtual address of the file, innermost first."""

@@ -76,7 +76,7 @@ class ObjectFinder:
 
     def _debug(self, path: str, runtime: ElfFile | None, build_id: str | None) -> ElfFile | None:
         """A file with .symtab for the object: itself, else by build id, else by debuglink."""
-        if runtime is not None and runtime.section(".symtab") and _has_dwarf(runtime):
+        if runtime is not None and runtime.section(".symtab") and runtime.has_dwarf:
             return runtime
         by_id = next(self._matching(self._debug_by_id(build_id), build_id), None) if build_id else None
         if by_id is not None or runtime is None or runtime.debuglink is None:
@@ -117,7 +117,3 @@ def _checksum(path: Path) -> int:
         while block := stream.read(_BLOCK_BYTES):
             checksum = zlib.crc32(block, checksum)
     return checksum
-
-
-def _has_dwarf(elf: ElfFile) -> bool:
-    return elf.section(".debug_info") is not None

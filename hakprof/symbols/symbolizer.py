@@ -13,6 +13,7 @@ from hakprof.elf import Segment, parse_build_id_note
 from hakprof.errors import ParseError
 from hakprof.symbols.callframes import FileCallFrames
 from hakprof.symbols.demangle import demangle
+from hakprof.symbols.elsewhere import left_elsewhere
 from hakprof.symbols.kallsyms import PROC_KALLSYMS, read_kallsyms
 from hakprof.symbols.kept import Chain, KeptInlines, kept_table, kernel_name, object_name
 from hakprof.symbols.objects import FoundObject, ObjectFinder
@@ -40,6 +41,7 @@ class _Object:
     symbols: SymbolTable
     inlines: KeptInlines | None
     exported_only: bool = False
+    lacking: str | None = None
 
 
 class Symbolizer:
@@ -75,6 +77,8 @@ class Symbolizer:
     def user_frames(self, path: str, build_id: str | None, offsets: npt.NDArray[np.uint64]) -> list[tuple[Frame, ...]]:
         """The frames at file offsets of an object, innermost first; () where nothing is known."""
         one = self._object(path, build_id)
+        if one.lacking is not None and offsets.size:
+            self._warnings.append(f"{path}: {one.lacking}")
         addresses = _virtual_addresses(one.segments, offsets)
         slots = one.symbols.find(addresses).tolist()
         chains = one.inlines.find(addresses.tolist()) if one.inlines is not None else [()] * len(slots)
@@ -143,7 +147,7 @@ class Symbolizer:
             self._warnings.append(f"{path}: has no symbols (stripped), its samples stay without names")
         exported_only = found.debug.section(".symtab") is None
         inlines = KeptInlines(found.debug, self._cache, name)
-        return _Object(found.runtime.segments, symbols, inlines, exported_only)
+        return _Object(found.runtime.segments, symbols, inlines, exported_only, left_elsewhere(found.debug))
 
     def _kernel_table(self, build_id: str | None) -> SymbolTable:
         if build_id not in self._kernel:
@@ -182,7 +186,9 @@ def _symbols_of(found: FoundObject) -> SymbolTable:
 
 
 def _frames(chain: Chain, path: str, symbol: str | None) -> tuple[Frame, ...]:
-    frames = [Frame(demangle(each.function), each.file, each.line, path, True) for each in chain[:-1]]
+    # A function whose name is in a file that is not read adds nothing to those that it was inlined into.
+    inlined = (each for each in chain[:-1] if each.function)
+    frames = [Frame(demangle(each.function), each.file, each.line, path, True) for each in inlined]
     outer = chain[-1] if chain else None
     if symbol is not None or outer is not None:
         name = symbol if symbol is not None or outer is None else outer.function

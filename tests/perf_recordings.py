@@ -80,15 +80,20 @@ def compile_program(
 
 def record(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
     output = folder / name
-    full = ["perf", "record", "-q", *options, "-o", str(output), "--", *command]
+    full = ["perf", "record", "-q", *_without_waiting(options), *options, "-o", str(output), "--", *command]
     subprocess.run(full, check=True, capture_output=True)
     return output
+
+
+def _without_waiting(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Looking for BPF programs keeps perf for a second after each; those of the whole machine are worth it."""
+    return () if "-a" in options else ("--no-bpf-event",)
 
 
 def record_to_pipe(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
     output = folder / name
     with output.open("wb") as stream:
-        full = ["perf", "record", "-q", *options, "-o", "-", "--", *command]
+        full = ["perf", "record", "-q", *_without_waiting(options), *options, "-o", "-", "--", *command]
         subprocess.run(full, check=True, stdout=stream, stderr=subprocess.DEVNULL)
     return output
 

@@ -81,16 +81,16 @@ static void *hak_alloc_large(hak_heap_t *heap, size_t alignment, size_t size, bo
     return ptr;
 }
 
-void *hak_alloc_beyond_tiny(hak_heap_t *heap, size_t size) {
+void *hak_alloc_beyond_tiny(size_t size, hak_heap_t *heap) {
     if (HAK_LIKELY(size < HAK_MID_MAX)) {
         void *block = hkm_ace_alloc(heap, size);
         if (HAK_LIKELY(block != NULL)) return block;
     }
-    return hak_alloc_slow(heap, size);
+    return hak_alloc_slow(size, heap);
 }
 
 /* With two kinds of headers 1 KB does not fit into C7 any more; libc served it historically. */
-void *hak_alloc_slow(hak_heap_t *heap, size_t size) {
+void *hak_alloc_slow(size_t size, hak_heap_t *heap) {
     heap = hak_heap_of_caller(heap);
     if (HAK_UNLIKELY(heap == NULL)) return hak_alloc_fallback(16, size);
     hak_stat_size(size);
@@ -119,14 +119,16 @@ static bool hak_bin_has(const hak_bin_t *bin, const void *ptr) {
     return false;
 }
 
-/* What is wrong with a free of a tiny or mid block, or NULL: it must be the start of a block, and none of those that the
- * thread freed last. */
+/* What is wrong with a free of a tiny or mid block, or NULL: it must not be the one that was freed last. When asked to look
+ * closer, it must be the start of a block, and none of those that the thread freed last. */
 static const char *hak_free_fault(const hak_heap_t *heap, const void *ptr, hak_code_t code) {
-    const hak_slab_t *slab = hak_slab_of(ptr);
     const unsigned cls = hak_code_class(code);
+    const bool own = hak_code_owner(code) == heap->id;
+    if (HAK_CHECK_HEAD && own && heap->cache[cls].head == ptr) return "double free of";
+    if (HAK_LIKELY(!hak_config.check_free)) return NULL;
+    const hak_slab_t *slab = hak_slab_of(ptr);
     const size_t offset = (size_t)((const char *)ptr - slab->first);
     if (offset % slab->block_bytes != 0 || offset / slab->block_bytes >= slab->capacity) return "free inside of a block:";
-    const bool own = hak_code_owner(code) == heap->id;
     const bool free = own ? hak_bin_has(&heap->cache[cls], ptr) : hak_remote_holds(heap, ptr, cls);
     return free ? "double free of" : NULL;
 }
@@ -151,13 +153,13 @@ static void hak_free_unowned(void *ptr, hak_code_t code, hak_route_t route) {
     else hak_report(code == HAK_CODE_RELEASED ? "double free of" : "free inside of a block:", ptr);
 }
 
-void hak_free_beyond_front(hak_heap_t *heap, void *ptr) {
+void hak_free_beyond_front(void *ptr, hak_heap_t *heap) {
     const hak_code_t code = hak_map_load(heap->map, heap->map_last, ptr);
     if (HAK_LIKELY(hak_code_owner(code) != 0 && heap->tag != HAK_TAG_NEVER && hak_remote_push(heap, ptr, code))) return;
-    hak_free_slow(heap, ptr);
+    hak_free_slow(ptr, heap);
 }
 
-void hak_free_slow(hak_heap_t *heap, void *ptr) {
+void hak_free_slow(void *ptr, hak_heap_t *heap) {
     if (HAK_UNLIKELY(hak_config.force_libc)) {
         hak_fallback_free(ptr);
         return;
@@ -169,8 +171,7 @@ void hak_free_slow(hak_heap_t *heap, void *ptr) {
     const int saved = errno;
     hak_route_t route;
     const hak_code_t code = classify_ptr(ptr, &route);
-    const char *fault = NULL;
-    if (HAK_UNLIKELY(hak_config.check_free || HAK_CHECK_HEAD) && hak_code_owner(code) != 0) fault = hak_free_fault(heap, ptr, code);
+    const char *const fault = hak_code_owner(code) != 0 ? hak_free_fault(heap, ptr, code) : NULL;
     if (HAK_UNLIKELY(fault != NULL)) {
         hak_stat_free(foreign, ptr);
         hak_report(fault, ptr);

@@ -188,15 +188,52 @@ static void hak_slab_emptied(hak_heap_t *heap, hak_slab_t *slab, bool keep_one) 
     shared_pool_release_slab(slab);
 }
 
-/* Gives a list of blocks back to their slabs. A list longer than what the class has out is a cycle: some block was freed
- * twice. The rest of it is left alone then. */
+/* The length of the ring that a list runs into; 0 when it ends. Source: R. P. Brent, An improved Monte Carlo factorization
+ * algorithm, BIT 20 (1980), 176–184. */
+static size_t hak_ring_length(const hak_block_t *head) {
+    size_t length = 0, most = 1;
+    const hak_block_t *mark = head, *block = head;
+    while (block != NULL) {
+        block = block->next;
+        length++;
+        if (block == mark) return block != NULL ? length : 0;
+        if (length == most) {
+            mark = block;
+            most *= 2;
+            length = 0;
+        }
+    }
+    return 0;
+}
+
+/* A block that was freed once more while it lay in a list has made a ring: the ring is opened before that block, so that each
+ * is in the list once. */
+static void hak_list_open_ring(hak_block_t *head) {
+    const size_t length = hak_ring_length(head);
+    if (HAK_LIKELY(length == 0)) return;
+    hak_block_t *twice = head, *ahead = head, *last = NULL;
+    for (size_t i = 0; i < length; i++) {
+        last = ahead;
+        ahead = ahead->next;
+    }
+    while (ahead != twice) {
+        last = ahead;
+        ahead = ahead->next;
+        twice = twice->next;
+    }
+    last->next = NULL;
+    hak_report("double free of", twice);
+}
+
+/* Gives a list of blocks back to their slabs. More than what the class or the slab has out: some block came from two threads.
+ * The rest of the list is left alone then. */
 static size_t hak_blocks_return(hak_heap_t *heap, unsigned cls, hak_block_t *block, bool keep_one) {
     hak_heap_class_t *class = &heap->classes[cls];
     size_t returned = 0;
     while (block != NULL) {
         hak_block_t *const next = block->next;
         hak_slab_t *slab = hak_slab_of(block);
-        if (next == block || class->out == 0 || slab->out == 0) {
+        if (class->out == 0 || slab->out == 0) {
             hak_report("double free found in a free list near", block);
             break;
         }
@@ -215,6 +252,7 @@ static size_t hak_blocks_return(hak_heap_t *heap, unsigned cls, hak_block_t *blo
 
 void tls_sll_drain(hak_heap_t *heap, unsigned cls, size_t keep) {
     hak_bin_t *bin = &heap->cache[cls];
+    hak_list_open_ring(bin->head);
     hak_block_t **cut = &bin->head;
     for (size_t i = 0; i < keep && *cut != NULL; i++) cut = &(*cut)->next;
     hak_block_t *rest = *cut;
@@ -233,7 +271,9 @@ static void hak_pending_drain(hak_heap_t *heap, unsigned cls, bool keep_one) {
     class->pending = NULL;
     while (chain != NULL) {
         hak_block_t *const next = hak_chain_next(chain);
-        hak_blocks_return(heap, cls, hak_chain_unpack(chain, cls), keep_one);
+        hak_block_t *const list = hak_chain_unpack(chain, cls);
+        hak_list_open_ring(list);
+        hak_blocks_return(heap, cls, list, keep_one);
         chain = next;
     }
 }

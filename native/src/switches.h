@@ -38,7 +38,7 @@
 /* Compare a block that is freed with the one that was freed last, and report a double free at once.
  * Cost: two instructions per free. */
 #ifndef HAK_CHECK_HEAD
-#define HAK_CHECK_HEAD 0
+#define HAK_CHECK_HEAD 1
 #endif
 
 /* The guards that the historical wrappers ran on every call: a thread-local depth counter and four global flags. */

@@ -32,7 +32,7 @@ static inline void hak_guard_leave(void) { hak_guard_depth--; }
 
 HAK_HOT HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
 #if HAK_WRAPPER_GUARDS
-    void *ptr = hak_guard_enter() ? hak_alloc_slow(hak_tls_heap, size) : hak_alloc(size);
+    void *ptr = hak_guard_enter() ? hak_alloc_slow(size, hak_tls_heap) : hak_alloc(size);
     hak_guard_leave();
     return ptr;
 #else
@@ -42,7 +42,7 @@ HAK_HOT HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
 
 HAK_HOT HAK_EXPORT void HAK_NAME(free)(void *ptr) {
 #if HAK_WRAPPER_GUARDS
-    if (hak_guard_enter()) hak_free_slow(hak_tls_heap, ptr);
+    if (hak_guard_enter()) hak_free_slow(ptr, hak_tls_heap);
     else hak_free(ptr);
     hak_guard_leave();
 #else

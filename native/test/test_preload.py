@@ -81,9 +81,33 @@ class Misuse(unittest.TestCase):
         )
         self.assert_reported(code, "free of a pointer that was not allocated here:")
 
-    def test_a_double_free_is_found_when_its_list_is_drained(self) -> None:
-        code = "block = libc.malloc(100); libc.free(block), libc.free(block)\n"
-        self.assert_reported(code, "double free found in a free list near")
+    def test_a_block_freed_twice_in_a_row_is_reported_and_not_handed_out_twice(self) -> None:
+        for size, ways in ((100, ("map", "header", "registry", "dual")), (5000, ("map", "header", "registry"))):
+            code = (
+                f"block, other = libc.malloc({size}), libc.malloc({size})\n"
+                "libc.free(block), libc.free(block), libc.free(other)\n"
+                f"blocks = [libc.malloc({size}) for _ in range(99)]\n"
+                "assert len(set(blocks)) == 99\n"
+            )
+            for way in ways:
+                self.assert_reported(code, "double free of", HAKMEM_CLASSIFY=way)
+
+    def test_other_double_frees_are_found_when_the_list_is_drained(self) -> None:
+        few = "block, other = libc.malloc(9000), libc.malloc(9000); libc.free(block), libc.free(other), libc.free(block)\n"
+        self.assert_reported(few, "double free of")
+        many = (
+            "blocks = [libc.malloc(9000) for _ in range(50)]\n"
+            "for block in blocks[:40] + blocks[7:8]: libc.free(block)\n"
+        )
+        self.assert_reported(many, "double free of")
+        # Eight are a batch, which is sent at once.
+        thread = (
+            "import threading\n"
+            "blocks = [libc.malloc(9000) for _ in range(7)]\n"
+            "frees = lambda: [libc.free(block) for block in blocks + blocks[:1]]\n"
+            "other = threading.Thread(target=frees); other.start(), other.join()\n"
+        )
+        self.assert_reported(thread, "double free of")
 
     def test_checked_frees_are_reported_at_once(self) -> None:
         settings = {"HAKMEM_CHECK_FREE": "1"}

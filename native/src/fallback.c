@@ -6,11 +6,19 @@
 #include "config.h"
 #include "stats.h"
 
+/* Libc's allocator by the names that nobody takes from it; without interposition its common names are still its own, or a
+ * sanitizer's that is to see these calls. */
+#if HAK_INTERPOSE
+#define HAK_LIBC(name) __libc_##name
 extern void *__libc_malloc(size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *ptr, size_t size);
 extern void __libc_free(void *ptr);
+#else
+#include <malloc.h>
+#define HAK_LIBC(name) name
+#endif
 
 static size_t hak_fallback_live;
 
@@ -27,7 +35,7 @@ static hak_fallback_headed_t *hak_fallback_headed_of(const void *ptr) { return (
 
 static void *hak_fallback_headed(size_t alignment, size_t size) {
     const size_t room = sizeof(hak_fallback_headed_t) + (alignment > 16 ? alignment : 0);
-    void *raw = size > PTRDIFF_MAX - room ? NULL : __libc_malloc(size + room);
+    void *raw = size > PTRDIFF_MAX - room ? NULL : HAK_LIBC(malloc)(size + room);
     if (raw == NULL) return NULL;
     void *ptr = (void *)hak_round_up((uintptr_t)raw + sizeof(hak_fallback_headed_t), alignment);
     hak_fallback_headed_of(ptr)->raw = raw;
@@ -39,7 +47,7 @@ void *hak_fallback_alloc(size_t alignment, size_t size) {
     const bool headed = hak_config.dual_headers && !hak_config.force_libc;
     void *ptr;
     if (headed) ptr = hak_fallback_headed(alignment, size);
-    else ptr = alignment <= 16 ? __libc_malloc(size) : __libc_memalign(alignment, size);
+    else ptr = alignment <= 16 ? HAK_LIBC(malloc)(size) : HAK_LIBC(memalign)(alignment, size);
     if (ptr == NULL) return NULL;
     if (hak_config.force_libc) return ptr;
     __atomic_fetch_add(&hak_fallback_live, 1, __ATOMIC_RELAXED);
@@ -56,7 +64,7 @@ static void *hak_fallback_behead(void *ptr) {
 
 bool hak_fallback_free(void *ptr) {
     if (hak_config.force_libc) {
-        __libc_free(ptr);
+        HAK_LIBC(free)(ptr);
         return true;
     }
     if (!hak_fallback_in_use()) return false;
@@ -67,7 +75,7 @@ bool hak_fallback_free(void *ptr) {
     } else {
         hak_stat_free(libc, ptr);
     }
-    __libc_free(ptr);
+    HAK_LIBC(free)(ptr);
     return true;
 }
 
@@ -94,5 +102,5 @@ int hak_fallback_trim(size_t pad) {
     return trim != NULL ? trim(pad) : 0;
 }
 
-void *hak_fallback_zeroed(size_t size) { return __libc_calloc(1, size); }
-void *hak_fallback_realloc(void *ptr, size_t size) { return __libc_realloc(ptr, size); }
+void *hak_fallback_zeroed(size_t size) { return HAK_LIBC(calloc)(1, size); }
+void *hak_fallback_realloc(void *ptr, size_t size) { return HAK_LIBC(realloc)(ptr, size); }

@@ -5,6 +5,10 @@ usage: python benchmarks/reading.py [--quick] [--work DIR] [--rounds N] [--only 
 All readers of a comparison run in turn in one session, as whole processes, after a run of each that does not count:
 A B C A B C …; the tables show medians of wall time and of peak memory. What they print goes to a file. The recordings
 are made in the work folder when they are not there (see recordings.py).
+
+The part `scaling` reads 1, 5 and 20 million samples of three kinds: of one long recording, in which ever new call
+chains are met; the first million over and over, so that nothing new is met; and the first million over and over with
+all processes begun anew each time, so that everything is new.
 """
 
 import argparse
@@ -22,13 +26,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from recordings import counted_by_perf, record_workload, resize
+from recordings import Again, counted_by_perf, record_workload, resize
 
 PERFPARSER = Path("/usr/lib/x86_64-linux-gnu/libexec/hotspot-perfparser")
 FIELDS = "comm,tid,time,event,ip,sym,dso"
 SIZES = {"1M": 1_000_000, "5M": 5_000_000, "20M": 20_000_000}
 QUICK_SIZES = {"1M": 20_000, "5M": 40_000, "20M": 80_000}
-RECORD_SECONDS, QUICK_SECONDS = 100.0, 1.0
+LAYERS: tuple[str, tuple[str, ...]] = ("hakprof layers", ())
+FLAT: tuple[str, tuple[str, ...]] = ("hakprof layers --by comm,dso,symbol", ("--by", "comm,dso,symbol"))
+RECORD_SECONDS, QUICK_SECONDS = 190.0, 1.0  # 20 million samples on two processors
 
 
 @dataclass(frozen=True)
@@ -65,13 +71,20 @@ class Bench:
 
     def recording(self, size: str) -> Path:
         """The recording of that size, made when it is not there."""
-        samples = self.sizes[size]
-        path = self.work / f"{samples}.data"
+        real = self.work / "workload.data"
+        if not real.exists():
+            record_workload(self.work, self.seconds)
+        return self._resized(real, self.work / f"{self.sizes[size]}.data", size, Again.ALL)
+
+    def repeated(self, size: str, again: Again) -> Path:
+        """A recording of that size that repeats the smallest."""
+        name = f"{self.sizes[size]}-{again.value.replace(' ', '-')}-again.data"
+        return self._resized(self.recording("1M"), self.work / name, size, again)
+
+    def _resized(self, source: Path, path: Path, size: str, again: Again) -> Path:
         if not path.exists():
-            real = self.work / "workload.data"
-            if not real.exists():
-                record_workload(self.work, self.seconds)
-            resize(real, path, samples)
+            samples = self.sizes[size]
+            resize(source, path, samples, again=again)
             counted = counted_by_perf(path)
             if counted != samples:
                 path.unlink()
@@ -125,7 +138,7 @@ def hakprof(*arguments: str) -> tuple[str, ...]:
 def flat(path: Path) -> tuple[Reader, Reader]:
     """Equal work: samples by (comm, dso, symbol)."""
     return (
-        Reader("hakprof layers --by comm,dso,symbol", hakprof("layers", str(path), "--by", "comm,dso,symbol")),
+        Reader(FLAT[0], hakprof("layers", str(path), *FLAT[1])),
         Reader(
             "perf report --no-children -g none",
             ("perf", "report", "--stdio", "--no-children", "-g", "none", "-i", str(path)),
@@ -136,7 +149,7 @@ def flat(path: Path) -> tuple[Reader, Reader]:
 def with_chains(path: Path) -> list[Reader]:
     """Layers with inlining and what caused the kernel's part, against what reads call chains at all."""
     readers = [
-        Reader("hakprof layers", hakprof("layers", str(path))),
+        Reader(LAYERS[0], hakprof("layers", str(path), *LAYERS[1])),
         Reader("perf report (call graph)", ("perf", "report", "--stdio", "--no-inline", "-i", str(path))),
         Reader("perf script", ("perf", "script", "--no-inline", "-F", FIELDS, "-i", str(path))),
     ]
@@ -190,23 +203,42 @@ def cache_tables(bench: Bench) -> Iterator[str]:
 
 def scaling_tables(bench: Bench) -> Iterator[str]:
     """Cost of each sample more: differences between sizes, in which start-up cancels out."""
-    yield "\n### Cost of a sample\n"
-    yield "| command | samples | wall (s) | ns for each sample more | peak memory (MiB) |"
-    yield "|---|---:|---:|---:|---:|"
-    commands: list[tuple[str, Callable[[Path], Reader]]] = [
-        ("hakprof layers --by comm,dso,symbol", lambda path: flat(path)[0]),
-        ("hakprof layers", lambda path: with_chains(path)[0]),
+    kinds: list[tuple[str, Callable[[str], Path]]] = [
+        ("one recording", bench.recording),
+        ("the same samples again", lambda size: bench.repeated(size, Again.SAMPLES)),
+        ("all processes anew", lambda size: bench.repeated(size, Again.ALL)),
     ]
-    for name, reader in commands:
-        readers = {size: reader(bench.recording(size)) for size in bench.sizes}
-        figures = bench.compare([Reader(size, each.command) for size, each in readers.items()])
-        before: tuple[int, float] | None = None
-        for size, each in figures.items():
-            count, more = bench.sizes[size], "—"
-            if before is not None:
-                more = f"{(each.median - before[1]) / (count - before[0]) * 1e9:.0f}"
-            yield f"| {name} | {count:,} | {each.median:.2f} | {more} | {each.memory:.0f} |"
-            before = count, each.median
+    for command in (FLAT, LAYERS):
+        yield f"\n### Cost of a sample: {command[0]}\n"
+        yield "| samples of | samples | distinct chains | wall (s) | CPU (s) | ns for each sample more | memory (MiB) |"
+        yield "|---|---:|---:|---:|---:|---:|---:|"
+        for kind, recording in kinds:
+            yield from _growth(bench, kind, recording, command)
+
+
+def _growth(
+    bench: Bench, kind: str, recording: Callable[[str], Path], command: tuple[str, tuple[str, ...]]
+) -> Iterator[str]:
+    paths = {size: recording(size) for size in bench.sizes}
+    figures = bench.compare([Reader(size, hakprof("layers", str(path), *command[1])) for size, path in paths.items()])
+    before: tuple[int, float] | None = None
+    for size, each in figures.items():
+        count, more, cpu = bench.sizes[size], "—", statistics.median(each.cpu)
+        if before is not None:
+            more = f"{(each.median - before[1]) / (count - before[0]) * 1e9:.0f}"
+        chains = f"{distinct_chains(paths[size]):,}"
+        yield f"| {kind} | {count:,} | {chains} | {each.median:.2f} | {cpu:.2f} | {more} | {each.memory:.0f} |"
+        before = count, each.median
+
+
+def distinct_chains(path: Path) -> int:
+    """How many call chains, by process, a recording has. In a process of its own: this one must stay small."""
+    script = (
+        "import sys; from pathlib import Path; from hakprof.parse.perf_data import read_perf_data\n"
+        "print(len(read_perf_data(Path(sys.argv[1])).stacks))"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[str]]] = {

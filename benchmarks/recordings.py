@@ -2,21 +2,24 @@
 
 A file of N samples is made of a real recording by taking its record stream up to the N-th sample. Where the recording
 has fewer, its stream is repeated, each time later by the time that the whole recording took, so that times still
-ascend: processes are then born, named, mapped and gone once for each repetition, under the same numbers. In the header
-only the size of the record section changes, and the offsets of the feature sections that follow it. All other bytes
-are perf's own; perf must count the same samples in the file (``counted_by_perf``).
+ascend: either all of it, so that processes are born, named, mapped and gone once for each repetition, under the same
+numbers, or its samples only (``Again``). In the header only the size of the record section changes, and the offsets of
+the feature sections that follow it. All other bytes are perf's own; perf must count the same samples in the file
+(``counted_by_perf``).
 """
 
 import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from hakprof.parse.perf_data.aggregate import ranges
 from hakprof.parse.perf_data.format import EventAttr, SampleType
 from hakprof.parse.perf_data.header import read_header
 from hakprof.parse.perf_data.samples import Layout
@@ -25,6 +28,13 @@ from hakprof.parse.perf_data.walk import Bytes, Indices, SampleRuns, walk_block
 WORKLOAD = Path(__file__).with_name("workload.c")
 _BLOCK_BYTES = 8 << 20
 _PERFS_OWN = 64  # record types from here on are made by perf record and have no time
+
+
+class Again(Enum):
+    """What of a recording is repeated where more samples are wanted than it has."""
+
+    ALL = "all records"
+    SAMPLES = "samples only"
 
 
 def record_workload(folder: Path, seconds: float) -> Path:
@@ -46,7 +56,7 @@ def counted_by_perf(recording: Path) -> int:
     return 0
 
 
-def resize(recording: Path, output: Path, samples: int) -> None:
+def resize(recording: Path, output: Path, samples: int, *, again: Again = Again.ALL) -> None:
     """Writes a recording of exactly that many samples, as described above."""
     with recording.open("rb") as source, output.open("wb") as target:
         header = read_header(source, recording)
@@ -59,6 +69,8 @@ def resize(recording: Path, output: Path, samples: int) -> None:
         left, repetition = samples, 0
         while left:
             for block, starts in stream.blocks(later_by=repetition * (last - first + 1)):
+                if repetition and again is Again.SAMPLES:
+                    block, starts = _only_samples(block, starts)
                 cut = int(starts[left]) if starts.size > left else block.size
                 target.write(block[:cut].data)
                 left -= min(left, starts.size)
@@ -66,6 +78,13 @@ def resize(recording: Path, output: Path, samples: int) -> None:
                     break
             repetition += 1
         _finish(source, target, header.data_start, header.data_end)
+
+
+def _only_samples(block: Bytes, starts: Indices) -> tuple[Bytes, Indices]:
+    """A block without all other records, and where its samples start."""
+    words = block.view(np.uint64)
+    sizes = (words[starts // 8] >> np.uint64(48)).astype(np.int64)
+    return words[ranges(starts // 8, sizes // 8)].view(np.uint8), np.cumsum(sizes) - sizes
 
 
 def _finish(source: BinaryIO, target: BinaryIO, data_start: int, data_end: int) -> None:

@@ -40,6 +40,22 @@ def test_a_quick_run_prints_a_row_for_each_reader(printed: str) -> None:
     assert all(row and float(row["wall"]) > 0 and int(row["memory"]) > 5 for row in rows)
 
 
+def test_samples_that_are_repeated_are_met_again_and_new_processes_are_new(work: Path, printed: str) -> None:
+    assert printed
+    command = [sys.executable, str(BENCHMARKS / "reading.py"), "--quick", "--work", str(work), "--only", "scaling"]
+    environment = os.environ | {"PYTHONPATH": str(BENCHMARKS.parent)}
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    chains: dict[str, list[int]] = {}
+    for line in shown.partition("### Cost of a sample: hakprof layers\n")[2].splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 9 and cells[3].replace(",", "").isdigit():
+            chains.setdefault(cells[1], []).append(int(cells[3].replace(",", "")))
+    first = chains["one recording"][0]
+    assert chains["the same samples again"] == [first] * 3
+    # 20,000, 40,000 and 80,000 samples: once, twice and four times what the first has, but for the command's beginning.
+    assert chains["all processes anew"] == [pytest.approx(times * first, rel=0.05) for times in (1, 2, 4)]
+
+
 def test_a_recording_of_any_size_can_be_made_of_another(printed: str, work: Path) -> None:
     assert printed
     script = (

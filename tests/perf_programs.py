@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from perf_recordings import compile_program
 
@@ -56,6 +57,35 @@ static unsigned __attribute__((noinline, noclone)) NAME(unsigned n) {
     return x;
 }
 unsigned work(void) { return NAME(7); }
+"""
+# A program in the kernel that counts to 20,000 for each datagram.
+_BPF = r"""
+#include <linux/bpf.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},
+        {.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 0, .imm = 1},
+        {.code = BPF_JMP | BPF_JLT | BPF_K, .dst_reg = 0, .imm = 20000, .off = -2},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = sizeof code / sizeof *code};
+    attr.insns = (long)code;
+    attr.license = (long)"GPL";
+    strcpy(attr.prog_name, "counts");
+    int program = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr), ends[2];
+    if (program < 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, ends)) return 3;
+    if (setsockopt(ends[1], SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program)) return 4;
+    if (argc > 1) return 0;
+    char room[32];
+    for (clock_t end = clock() + CLOCKS_PER_SEC / 5; clock() < end;)
+        if (write(ends[0], "x", 1) == 1) recv(ends[1], room, sizeof room, MSG_DONTWAIT);
+    return 0;
+}
 """
 _CPP = r"""
 #include <algorithm>
@@ -167,6 +197,7 @@ _BUILDERS: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "made code": lambda folder: (str(_c(folder, "made", _MADE_CODE)),),
     "clock": lambda folder: (str(_c(folder, "clock", _CLOCK)),),
     "libraries": _libraries,
+    "filter": lambda folder: (str(_c(folder, "filter", _BPF)),),
     "c++": lambda folder: (str(_c(folder, "shapes", _CPP, compiler="g++")),),
     "rust": _rust(),
     "rust v0": _rust("-C", "symbol-mangling-version=v0"),
@@ -174,9 +205,18 @@ _BUILDERS: dict[str, Callable[[Path], tuple[str, ...]]] = {
 
 
 def why_not_built(name: str) -> str | None:
-    """Why a program cannot be built here, or None."""
+    """Why a program cannot be built or run here, or None."""
     compiler = "rustc" if name.startswith("rust") else "g++" if name == "c++" else "gcc"
-    return None if shutil.which(compiler) else f"{compiler} is not installed"
+    if shutil.which(compiler) is None:
+        return f"{compiler} is not installed"
+    return _why_no_bpf() if name == "filter" else None
+
+
+@cache
+def _why_no_bpf() -> str | None:
+    with TemporaryDirectory() as folder:
+        done = subprocess.run([_c(Path(folder), "filter", _BPF), "only try"], check=False)
+    return None if done.returncode == 0 else "BPF programs cannot be loaded here"
 
 
 @cache

@@ -19,7 +19,7 @@ Key = tuple[str, str, str, str]
 Table = Counter[Key]
 # What else runs on the machine may be built anew between the recording and the comparison.
 OWN_COMMS = frozenset(
-    {"churn", "even", "odd name", "again", "swapper", "shapes", "rusty", "made", "clock", "libraries"}
+    {"churn", "even", "odd name", "again", "swapper", "shapes", "rusty", "made", "clock", "libraries", "filter"}
 )
 # libunwind in perf 6.1 goes wrong in a child that executes another program: without one, chains can be compared.
 ALONE = ("without a child",)
@@ -83,6 +83,7 @@ VARIANTS: dict[str, Variant] = {
     "code made at run time": Variant(CHAINS, "made code", shows=("made first", "made_second")),
     "vdso": Variant(CHAINS, "clock", shows=("[vdso]",)),
     "libraries in turn": Variant(CHAINS, "libraries", shows=("one_works", "other_works")),
+    "BPF program": Variant((*CHAINS, "-a"), "filter"),
     "C++": Variant(CHAINS, "c++", shows=("shapes::Box<long>::fill",)),
     "Rust": Variant(CHAINS, "rust"),
     "Rust v0": Variant(CHAINS, "rust v0"),

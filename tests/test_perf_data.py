@@ -73,6 +73,16 @@ def test_every_variant_equals_perf(recorded: Callable[[str], Path], symbolizer: 
     assert set(variant.shows) <= {part for key in mine for part in key[2:]}
 
 
+def test_a_bpf_program_is_an_object_and_a_function_of_its_name(recorded: Callable[[str], Path]) -> None:
+    missing = perf_programs.why_not_built("filter")
+    if missing:
+        pytest.skip(missing)
+    rows = own_table(read_perf_data(recorded("BPF program")), Symbolizer())
+    named = {(dso, symbol) for _, comm, dso, symbol in rows if comm == "filter" and dso.startswith("bpf_prog_")}
+    assert named
+    assert all(symbol == dso for dso, symbol in named)
+
+
 def test_names_and_programs_are_those_of_the_samples_time(recorded: Callable[[str], Path], program: Path) -> None:
     profile = read_perf_data(recorded("chains"))
     assert {"odd name", "even"} <= set(profile.samples["comm"])

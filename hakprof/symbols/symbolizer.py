@@ -104,11 +104,13 @@ class Symbolizer:
         self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]
     ) -> list[tuple[Frame, ...]]:
         """The frame at kernel addresses; () where nothing is known."""
+        if not path.startswith(("[", "/")):
+            # Code of a BPF program is an object of its own, named for its one function. It stands far behind the
+            # kernel's, whose last function would seem to reach there.
+            return [(Frame(path, None, None, path, False),)] * addresses.size
         table = self._kernel_table(build_id)
         slots = table.find(addresses).tolist()
-        # Code of BPF programs is an object of its own each, named for its one function.
-        unnamed = () if path.startswith(("[", "/")) else (Frame(path, None, None, path, False),)
-        return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else unnamed for s in slots]
+        return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else () for s in slots]
 
     def kernel_functions(self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]) -> list[str | None]:
         """The function at kernel addresses, None where none is known."""

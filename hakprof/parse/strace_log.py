@@ -39,6 +39,7 @@ _START = re.compile(
 _RESULT = re.compile(r".*\) += (?P<value>\?|-?\w+)(?P<error> E[A-Z0-9]+\b)?.*?(?:<(?P<took>\d{1,9}\.\d+)>)?$")
 # A call that another line interrupts; on a terminal, strace's own message may be that line.
 _UNFINISHED = re.compile(r"(?:<unfinished \.\.\.>|strace: Process \d+ attached)$")
+_UNFINISHED_ENDS = (" ...>", " attached")  # which most lines have not
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class _Log:
         thread = start["pid"] or start["bare_pid"] or ""
         stamp = self._stamp(start)
         name = start["resumed"] or start["call"]
-        if _UNFINISHED.search(line):
+        if line.endswith(_UNFINISHED_ENDS) and _UNFINISHED.search(line):
             self.pending[thread] = name
             self._seen(stamp, 0.0)
             return
@@ -150,7 +151,8 @@ def read_trace(path: Path, *, clock: Clock | None = None) -> Trace:
     source = str(path)
     table, log = CallTable(source), _Log(source)
     for number, line in enumerate(_lines(path), start=1):
-        table.feed(number, line)
+        if table.tables or "syscall" in line:  # which a table's first line has, and next to none of a log
+            table.feed(number, line)
         if not table.tables:
             log.feed(number, line)
     if table.rows:

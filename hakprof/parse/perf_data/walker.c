@@ -197,8 +197,7 @@ int walker_renamed(walker_t *walker, int32_t thread) {
     if (!reserve((void **)&walker->renamed, &walker->renamed_room, walker->renamed_count, 1, sizeof *walker->renamed))
         return -1;
     walker->renamed[walker->renamed_count++] = (renamed_t){tid, 1};
-    index->slots[at] = (uint32_t)walker->renamed_count;
-    index->used++;
+    index->slots[at] = (uint32_t)++index->used;
     return index_grow(index, (const uint8_t *)&walker->renamed[0].tid, sizeof *walker->renamed) ? 0 : -1;
 }
 

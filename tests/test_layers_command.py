@@ -6,12 +6,14 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from perf_programs import program
 from perf_recordings import compile_program, perf_table, record, why_not_live
 
 from hakprof.cli.main import main
@@ -64,6 +66,16 @@ def test_functions_of_a_layer_and_the_rest_of_it_add_up(capfdbinary: pytest.Capt
 def test_inlined_functions_are_named_with_the_symbol_that_holds_them(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     text = run(capfdbinary, TRACE, "--workload", "larson_2t")
     assert "| `tiny_free_fast` | `hak_bin_push` in `free` | `libhakmem.so` |" in text
+
+
+@live
+def test_what_no_rule_names_is_said_in_words_that_need_no_escapes(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    recording = record(tmp_path, "-F", "999", "-g", command=program("libraries", tmp_path))
+    (note,) = (line for line in run(capfdbinary, str(recording)).splitlines() if "have no layer" in line)
+    assert re.fullmatch(r"- ⚠️ [\d.]+ % of the samples have no layer: add rules \(--rules FILE\) .*", note)
+    assert "\\" not in note
 
 
 @live

@@ -84,8 +84,8 @@ def _sufficiency(samples: pl.DataFrame) -> Iterator[str]:
     nameless = int(samples.filter(pl.col("self_layer") == UNATTRIBUTED)["count"].sum())
     if total and nameless / total > UNATTRIBUTED_WARN_SHARE:
         yield (
-            f"{wording.pct(nameless / total)} of the samples have no layer: add [[layers]] rules (--rules FILE) for the"
-            " largest unattributed symbols, which `hakprof layers` names"
+            f"{wording.pct(nameless / total)} of the samples have no layer: add rules (--rules FILE) for the largest"
+            " unattributed symbols, which hakprof layers names"
         )
 
 

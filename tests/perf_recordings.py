@@ -74,7 +74,8 @@ def compile_program(
     source, binary = folder / f"{name}.c", folder / name
     source.write_text(text)
     options = ["-O2", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wl,--build-id", f"-DROUNDS={rounds}"]
-    subprocess.run([compiler, *options, *flags, str(source), "-o", str(binary)], check=True)
+    # In the folder: clang writes .dwo files to where it runs.
+    subprocess.run([compiler, *options, *flags, str(source), "-o", str(binary)], check=True, cwd=folder)
     return binary
 
 

@@ -52,8 +52,9 @@ def test_samples_that_are_repeated_are_met_again_and_new_processes_are_new(work:
             chains.setdefault(cells[1], []).append(int(cells[3].replace(",", "")))
     first = chains["one recording"][0]
     assert chains["the same samples again"] == [first] * 3
-    # 20,000, 40,000 and 80,000 samples: once, twice and four times what the first has, but for the command's beginning.
-    assert chains["all processes anew"] == [pytest.approx(times * first, rel=0.05) for times in (1, 2, 4)]
+    # 20,000, 40,000 and 80,000 samples: once, twice and four times what the first has, but for the command's beginning,
+    # which has a larger part of them on a busy machine. Of one recording it would be 1.5 and 2.3 times as many.
+    assert chains["all processes anew"] == [pytest.approx(times * first, rel=0.2) for times in (1, 2, 4)]
 
 
 def test_a_recording_of_any_size_can_be_made_of_another(printed: str, work: Path) -> None:

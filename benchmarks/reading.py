@@ -30,11 +30,21 @@ from recordings import Again, counted_by_perf, record_workload, resize
 
 PERFPARSER = Path("/usr/lib/x86_64-linux-gnu/libexec/hotspot-perfparser")
 FIELDS = "comm,tid,time,event,ip,sym,dso"
-SIZES = {"1M": 1_000_000, "5M": 5_000_000, "20M": 20_000_000}
-QUICK_SIZES = {"1M": 20_000, "5M": 40_000, "20M": 80_000}
 LAYERS: tuple[str, tuple[str, ...]] = ("hakprof layers", ())
 FLAT: tuple[str, tuple[str, ...]] = ("hakprof layers --by comm,dso,symbol", ("--by", "comm,dso,symbol"))
-RECORD_SECONDS, QUICK_SECONDS = 190.0, 1.0  # 20 million samples on two processors
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The sizes by name, in samples, and how to record as many as the largest has."""
+
+    sizes: dict[str, int]
+    seconds: float
+    buffer_pages: int
+
+
+FULL = Scale({"1M": 1_000_000, "5M": 5_000_000, "20M": 20_000_000}, seconds=190, buffer_pages=2048)  # two processors
+QUICK = Scale({"1M": 20_000, "5M": 40_000, "20M": 80_000}, seconds=1, buffer_pages=64)
 
 
 @dataclass(frozen=True)
@@ -66,14 +76,15 @@ class Figures:
 class Bench:
     """The recordings and a cache of its own in one folder."""
 
-    def __init__(self, work: Path, sizes: dict[str, int], seconds: float, rounds: int) -> None:
-        self.work, self.sizes, self.seconds, self.rounds = work, sizes, seconds, rounds
+    def __init__(self, work: Path, scale: Scale, rounds: int) -> None:
+        self.work, self.scale, self.rounds = work, scale, rounds
+        self.sizes = scale.sizes
 
     def recording(self, size: str) -> Path:
         """The recording of that size, made when it is not there."""
         real = self.work / "workload.data"
         if not real.exists():
-            record_workload(self.work, self.seconds)
+            record_workload(self.work, self.scale.seconds, buffer_pages=self.scale.buffer_pages)
         return self._resized(real, self.work / f"{self.sizes[size]}.data", size, Again.ALL)
 
     def repeated(self, size: str, again: Again) -> Path:
@@ -281,12 +292,7 @@ def main() -> None:
     work = options.work / ("quick" if options.quick else "full")
     work.mkdir(parents=True, exist_ok=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    bench = Bench(
-        work,
-        QUICK_SIZES if options.quick else SIZES,
-        QUICK_SECONDS if options.quick else RECORD_SECONDS,
-        1 if options.quick else options.rounds,
-    )
+    bench = Bench(work, QUICK if options.quick else FULL, 1 if options.quick else options.rounds)
     for line in surroundings():
         print(line, flush=True)
     for name in options.only:

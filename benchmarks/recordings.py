@@ -37,12 +37,16 @@ class Again(Enum):
     SAMPLES = "samples only"
 
 
-def record_workload(folder: Path, seconds: float) -> Path:
-    """Builds the workload and records it at the highest rate, call chains by frame pointers; the perf.data file."""
+def record_workload(folder: Path, seconds: float, *, buffer_pages: int) -> Path:
+    """Builds the workload and records it at the highest rate, call chains by frame pointers; the perf.data file.
+
+    Records come into the file by CPU, a buffer of ``buffer_pages`` at a time: a prefix of the file that is smaller than
+    the buffers may have nothing of the CPU on which the processes began.
+    """
     program, output = folder / "workload", folder / "workload.data"
     flags = ["-O2", "-g", "-fno-omit-frame-pointer", "-pthread"]
     subprocess.run(["gcc", *flags, str(WORKLOAD), "-o", str(program)], check=True)
-    perf = ["perf", "record", "-q", "-F", "max", "-m", "2048", "-g", "-e", "cpu-clock", "-o", str(output)]
+    perf = ["perf", "record", "-q", "-F", "max", "-m", str(buffer_pages), "-g", "-e", "cpu-clock", "-o", str(output)]
     subprocess.run([*perf, "--", str(program), f"{seconds:g}"], check=True, stderr=subprocess.DEVNULL)
     return output
 

@@ -8,7 +8,8 @@ no frame is named, a rule for the whole object decides; where there is none eith
 Kernel samples belong to the innermost kernel entry of the chain (a page fault inside a system call is a page fault),
 without any to the innermost kernel function that a rule names, otherwise to the rule for the kernel as a whole. They
 were caused by the layer of the user part of the chain, found as above; by none where the chain has no user part, and
-by an unattributed one where the chain breaks off (a stack that could not be unwound) before that can be told.
+by an unattributed one where the chain breaks off (a stack that could not be unwound) before that can be told. A system
+call is made in the C library for whoever called it: the caller caused it, where the chain tells that one.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import polars as pl
 
 from hakprof.grouping import grouped
 from hakprof.layers.frames import Indices, Sites, resolve_sites
-from hakprof.layers.rules import UNATTRIBUTED, RuleSet
+from hakprof.layers.rules import LIBRARY, PROGRAM, SYSTEM_CALL, UNATTRIBUTED, RuleSet
 from hakprof.parse.perf_data import PerfProfile
 from hakprof.symbols import Symbolizer
 
@@ -142,7 +143,7 @@ def _distinct(samples: pl.DataFrame) -> tuple[pl.DataFrame, Indices]:
 
 def _described(profile: PerfProfile, rules: RuleSet, chains: _Chains, sites: Sites, chain: Indices) -> pl.DataFrame:
     """The samples of the profile with names, layers and chain."""
-    own, caused = _layers_of(chains, sites)
+    own, caused = _layers_of(chains, sites, rules, has_stacks=profile.has_stacks)
     layers = pl.Series([*rules.layers, UNATTRIBUTED], dtype=pl.String)
     leaf = chains.leaves[chain]
     events = pl.Series([event.name for event in profile.events], dtype=pl.String)
@@ -234,11 +235,11 @@ def _chains(profile: PerfProfile, symbolizer: Symbolizer, rules: RuleSet, keys: 
     return _Chains(offsets, site, in_kernel, partial), sites
 
 
-def _layers_of(chains: _Chains, sites: Sites) -> tuple[Indices, Indices]:
+def _layers_of(chains: _Chains, sites: Sites, rules: RuleSet, *, has_stacks: bool) -> tuple[Indices, Indices]:
     """Self and causing layer of each chain: an index into the layers, -1 unattributed, -2 (causing only) none."""
     site, starts, ends = chains.site, chains.offsets[:-1], chains.offsets[1:]
     first_user = _first(~chains.kernel, starts, ends)
-    user, is_sure = _user_layer(chains, sites, first_user)
+    user, is_sure = _user_layer(chains, sites, _caller(chains, sites, rules, first_user, has_stacks=has_stacks))
     in_kernel = chains.kernel
     by_entry = _first(in_kernel & (sites.entry[site] >= 0), starts, first_user)
     by_name = _first(in_kernel & (sites.named[site] >= 0), starts, first_user)
@@ -253,8 +254,27 @@ def _layers_of(chains: _Chains, sites: Sites) -> tuple[Indices, Indices]:
     return own, caused
 
 
+def _caller(chains: _Chains, sites: Sites, rules: RuleSet, first_user: Indices, *, has_stacks: bool) -> Indices:
+    """For each chain the frame that its user part is judged from: ``first_user``, or who had libc call the system.
+
+    Chains by frame pointers jump over functions that keep none, as those of libc: then the program's next function
+    may have called malloc. Where they find no other, they go on to wherever a register happens to point.
+    """
+    site, starts, ends = chains.site, chains.offsets[:-1], chains.offsets[1:]
+    last = site.size - 1
+    is_nameless = sites.named < 0
+    is_library = is_nameless & (sites.object == rules.number(LIBRARY))
+    is_known = (sites.dso >= 0) & (has_stacks | ~is_nameless | (sites.object != rules.number(PROGRAM)))
+    beyond = _first(~is_library[site], first_user, ends)
+    entry = site[np.maximum(first_user - 1, 0)]
+    is_call = (first_user > starts) & (sites.named[entry] == rules.number(SYSTEM_CALL))
+    is_told = (beyond < ends) & is_known[site[np.minimum(beyond, last)]]
+    found: Indices = np.where(is_call & is_told, beyond, first_user)
+    return found
+
+
 def _user_layer(chains: _Chains, sites: Sites, first_user: Indices) -> tuple[Indices, npt.NDArray[np.bool_]]:
-    """The layer of the user part of each chain, which starts at ``first_user``; -1 where it has none.
+    """The layer of the user part of each chain from ``first_user`` on; -1 where it has none.
 
     And whether that is sure: a chain that is cut off in the object might go on to a frame that a rule names.
     """
@@ -267,7 +287,8 @@ def _user_layer(chains: _Chains, sites: Sites, first_user: Indices) -> tuple[Ind
     named_at = _first(sites.named[site] >= 0, first_user, leaves_object)
     named = sites.named[site[np.minimum(named_at, last)]]
     found: Indices = np.where(named_at < leaves_object, named, sites.object[site[head]]).astype(np.int64)
-    is_sure = ~chains.partial | (named_at < leaves_object) | (leaves_object < ends)
+    is_told = (named_at < leaves_object) | (leaves_object < ends) | ~sites.others_named[site[head]]
+    is_sure = ~chains.partial | is_told
     return np.where(first_user < ends, found, -1), is_sure
 
 

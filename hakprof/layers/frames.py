@@ -22,7 +22,8 @@ class Sites:
     """Distinct code addresses. Layer arrays hold indices into the rules' layers, -1 for none.
 
     ``frames`` are innermost first; ``dso`` numbers objects, so that runs in one object can be told. Of each site:
-    ``dso_names`` has the object as perf shows it, ``symbols`` the outermost function, ``functions`` the innermost.
+    ``dso_names`` has the object as perf shows it, ``symbols`` the outermost function, ``functions`` the innermost;
+    ``others_named`` tells whether rules name code in its object.
     """
 
     frames: Sequence[tuple[Frame, ...]]
@@ -33,6 +34,7 @@ class Sites:
     entry: npt.NDArray[np.int32]
     named: npt.NDArray[np.int32]
     object: npt.NDArray[np.int32]
+    others_named: npt.NDArray[np.bool_]
 
     def labels(self) -> list[tuple[str, ...]]:
         """What a flame graph shows for each site, outermost first; the object where no function is known."""
@@ -116,6 +118,7 @@ def _match(
 ) -> Sites:
     """The layers of each site: those of its innermost frame that has one."""
     entry, named, whole = (np.full(number.size, -1, dtype=np.int32) for _ in range(3))
+    others_named = np.zeros(number.size, dtype=np.bool_)
     nameless = Frame(None, None, None, "", False)
     for site, (one, is_kernel, chain) in enumerate(zip(number.tolist(), kernel.tolist(), frames, strict=True)):
         if one < 0 and not is_kernel:
@@ -127,6 +130,7 @@ def _match(
             entry[site] = match.entry if entry[site] < 0 else entry[site]
             named[site] = match.named if named[site] < 0 else named[site]
             whole[site] = match.object if whole[site] < 0 else whole[site]
+            others_named[site] = match.others_named
     names = pl.Series([*(short_name(path) for path in objects.paths), UNKNOWN], dtype=pl.String)
     functions = (plain_name(chain[0].function) if chain and chain[0].function else UNKNOWN for chain in frames)
     return Sites(
@@ -138,6 +142,7 @@ def _match(
         entry=entry,
         named=named,
         object=whole,
+        others_named=others_named,
     )
 
 

@@ -18,6 +18,9 @@ from hakprof.resources import catalogues_dir
 from hakprof.symbols.demangle import demangle
 
 UNATTRIBUTED = "unattributed"
+PROGRAM = "benchmark"  # what of the program itself no other rule names
+LIBRARY = "libc"  # what calls the system for others
+SYSTEM_CALL = "other_syscall"  # has the functions that every system call passes through on its way into the kernel
 PROJECT_RULES = "project"
 EXECUTABLE = "@executable"
 KERNEL = "@kernel"
@@ -40,11 +43,15 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Indices into RuleSet.layers, -1 for none: by kernel entry, by function or file, by object alone."""
+    """Indices into RuleSet.layers, -1 for none: by kernel entry, by function or file, by object alone.
+
+    ``others_named``: whether a rule names functions or files in the object, this one or others.
+    """
 
     entry: int
     named: int
     object: int
+    others_named: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +98,25 @@ class RuleSet:
         self._rules = [_compile(rule, index[rule.layer]) for _, rule in rules]
         self.match = lru_cache(maxsize=None)(self._match)
 
+    def number(self, layer: str) -> int:
+        """The index of a layer; -2, which is no layer's, where no rule has it."""
+        return self.layers.index(layer) if layer in self.layers else -2
+
     def _match(self, code: Code) -> Match:
         """The layers of a piece of code; the first rule that fits wins."""
         entry = named = whole = -1
+        others_named = False
         for rule in self._rules:
             if not rule.is_in_scope(code):
                 continue
+            others_named |= bool(rule.functions or rule.files)
             if entry < 0 and rule.entries and code.function and rule.entries.match(code.function):
                 entry = rule.layer
             if named < 0 and rule.names(code):
                 named = rule.layer
             if whole < 0 and not (rule.functions or rule.files or rule.entries):
                 whole = rule.layer
-        return Match(entry, named, whole)
+        return Match(entry, named, whole, others_named)
 
     def unmatched(self, seen: Iterable[str], objects: Sequence[tuple[str, bool, Sequence[str]]]) -> tuple[str, ...]:
         """Layers that own no frame, of catalogues that own some, and that no symbol of the objects belongs to either.

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import polars as pl
 
 from hakprof.parse.perf_data.aggregate import Chains, SampleTable, ranges
+from hakprof.parse.perf_data.dumps import holds_stacks
 from hakprof.parse.perf_data.format import (
     CHAIN_CUT,
     CONTEXT_KERNEL,
@@ -61,6 +62,7 @@ def place_samples(
         arch=notes.arch,
         cpu_count=notes.cpu_count,
         command_line=notes.command_line,
+        has_stacks=holds_stacks(attrs, notes.arch),
         warnings=warnings,
         truncated=truncated,
     )

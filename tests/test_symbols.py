@@ -116,6 +116,15 @@ def test_functions_without_a_name_of_their_own_are_part_of_their_callers(tmp_pat
     assert "in a file that it shares with other objects" in warning
 
 
+def test_what_a_stripped_file_shared_is_not_missed(tmp_path: Path) -> None:
+    """GIVEN a program as distributions ship it: stripped, but still with the reference that dwz has put into it."""
+    binary = compile_program(tmp_path, "-s")
+    (tmp_path / "reference").write_bytes(b"shared.debug\0" + bytes(20))
+    subprocess.run(["objcopy", f"--add-section=.gnu_debugaltlink={tmp_path / 'reference'}", str(binary)], check=True)
+    assert read_elf(binary).section(".gnu_debugaltlink") is not None
+    assert left_elsewhere(read_elf(binary)) is None
+
+
 def test_outer_names_are_those_of_nm(program: Path) -> None:
     printed = subprocess.run(["nm", str(program)], capture_output=True, text=True, check=True).stdout
     functions = {line.split()[2]: int(line.split()[0], 16) for line in printed.splitlines() if " t " in line.lower()}

@@ -28,7 +28,8 @@ def left_elsewhere(elf: ElfFile) -> str | None:
             )
     except (ParseError, IndexError, zlib.error):
         return None
-    if elf.section(".gnu_debugaltlink") is not None:
+    # Stripping leaves the reference of dwz in place: without its own part the other is not missed.
+    if elf.has_dwarf and elf.section(".gnu_debugaltlink") is not None:
         return (
             "a part of its debug information is in a file that it shares with other objects (dwz --multifile), which"
             " is not read: some of its inlined functions have no name"

@@ -14,5 +14,5 @@ def unequal_periods(event: str, samples: int, events: int, extremes: tuple[int, 
     return (
         f"the {units.count(samples)} samples of {event} stand for {units.count(events)} events, each for {least} to"
         f" {most} of them: shares are of samples, not of events; record with a fixed period (-c 1), or see the periods"
-        " in `hakprof layers --by`"
+        " that hakprof layers --by shows"
     )

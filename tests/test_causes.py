@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from perf_recordings import record, why_not_live
 
+from hakprof.analysis.recording_notes import recording_notes
 from hakprof.layers import UNATTRIBUTED
 from hakprof.profiles import load_recording
 
@@ -92,3 +93,12 @@ def test_a_stack_that_is_cut_off_in_the_program_still_names_it(caller: Path, tmp
     found = causes(tmp_path, ("--call-graph", "dwarf,512"), (str(caller), "deep"), ("other_syscall",))
     assert largest(found) == "benchmark"
     assert found.get(UNATTRIBUTED, 0) <= 0.02 * sum(found.values())
+
+
+@live
+def test_why_a_stack_is_cut_off_is_said_once(caller: Path, tmp_path: Path) -> None:
+    recording = record(tmp_path, "-F", "999", "--call-graph", "dwarf,512", command=(str(caller), "deep"))
+    loaded = load_recording(recording)
+    notes = recording_notes(loaded.profile, loaded.attribution, loaded.profile.events[0].name)
+    (note,) = (note for note in notes if "call chains" in note)
+    assert "lack their last callers" in note

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -245,7 +246,8 @@ def test_a_packed_run_unwinds_stacks_as_the_run_does(tmp_path: Path, capfdbinary
     for folder in (run, tmp_path / "packed"):
         assert main(["layers", str(folder), "--functions", "99"]) == 0
         listed.append(capfdbinary.readouterr().out.decode().replace(folder.name, "", 1))
-    assert "call chains end before" not in listed[0]
+    cut = re.search(r"([\d,]+) of ([\d,]+) user call chains lack their last callers", listed[0])
+    assert cut is None or int(cut[1].replace(",", "")) <= 0.05 * int(cut[2].replace(",", "")), cut[0]
     assert listed[1] == listed[0]
 
 

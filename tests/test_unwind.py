@@ -118,7 +118,7 @@ def test_without_call_frame_information_the_leaf_is_right_and_the_rest_is_marked
     has_user = np.add.reduceat(~stacks.kernel, stacks.offsets[:-1]) > 0
     assert stacks.partial.tolist() == has_user.tolist()
     marked = profile.samples.filter(pl.col("stack_id").is_in(np.flatnonzero(stacks.partial) + 1))["count"].sum()
-    assert f"{marked} of {marked} user call chains lack their last callers" in " ".join(profile.warnings)
+    assert f"{marked:,} of {marked:,} user call chains lack their last callers" in " ".join(profile.warnings)
 
 
 # libunwind in perf 6.1 goes wrong in a child that executed another program: the program is compared without its child.

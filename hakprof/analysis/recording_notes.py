@@ -97,7 +97,8 @@ def _chains(profile: PerfProfile, attribution: Attribution, samples: pl.DataFram
     chains = attribution.beginnings.filter(pl.col("event") == event)
     total = int(chains["count"].sum())
     partial = int(chains.filter(~pl.col("function").is_in(_BEGINNINGS))["count"].sum()) / total if total else 0.0
-    if partial > PARTIAL_WARN_SHARE:
+    # Of stacks that were unwound the reader says itself which are cut off, and why.
+    if partial > PARTIAL_WARN_SHARE and not profile.has_stacks:
         yield (
             f"{wording.pct(partial)} of the call chains end before the function that their thread began with (code"
             " without frame pointers): callers and causes are incomplete there, a sample's own layer hardly"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hakprof import units
 from hakprof.errors import ParseError
 from hakprof.parse.perf_data.aggregate import SampleTable, reunited
 from hakprof.parse.perf_data.dumps import holds_stacks
@@ -126,7 +127,8 @@ def _cut_chains(unwinder: StackUnwinder | None, frames: CallFrames | None) -> tu
         reason = "their objects were not at hand, and only frame pointers were followed"
     else:
         reason = "the stack bytes end before, or an object has no call frame information; record with more: dwarf,65528"
-    return (f"{unwinder.cut} of {unwinder.samples} user call chains lack their last callers: {reason}",)
+    cut, samples = units.count(unwinder.cut), units.count(unwinder.samples)
+    return (f"{cut} of {samples} user call chains lack their last callers: {reason}",)
 
 
 def _straddled(table: SampleTable | None, history: ProcessHistory) -> tuple[Boundaries, int]:

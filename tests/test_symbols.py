@@ -212,6 +212,26 @@ def test_rust_names_equal_those_of_cxxfilt(tmp_path: Path, mangling: tuple[str, 
     assert differing == []
 
 
+ODD_NAMES = (
+    *("_ZN1AcvmEv", "_ZNK1AcvPKcEv", "_ZN1AcvRKT_ISt3mapIiiEEEv", "_ZN1AcvPFviEEv", "_ZN1AcvT_ImEEv", "_ZN1AdaEPv"),
+    *("_Zli3_kmPKc", "_ZN1AltIiEEbT_", "_ZN1AclEv", "_ZN1AptEv", "_ZZNK1A1fEvENKUlvE_clEv", "_ZZNKR1A1fEvE1x"),
+)
+
+
+def test_cpp_names_equal_those_of_cxxfilt() -> None:
+    """Functions of the C++ runtime, conversions and literals that it has none of, and what is local to methods."""
+    command = ["gcc", "-print-file-name=libstdc++.so.6"]
+    library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    names = {symbol.name.partition("@")[0] for symbol in elf_symbols(read_elf(Path(library)))} | {*ODD_NAMES}
+    # c++filt spells out the abbreviations of streams and strings; tables and the like are no functions.
+    functions = sorted(n for n in names if n.startswith("_Z") and not re.match("_Z(T|G)|.*S[soid]", n))
+    printed = subprocess.run(["c++filt", "-p"], input="\n".join(functions), capture_output=True, text=True, check=True)
+    named = zip(functions, printed.stdout.splitlines(), strict=True)
+    differing = [(name, demangle(name), expected) for name, expected in named if demangle(name) != expected]
+    assert len(functions) > 1000
+    assert differing == []
+
+
 def test_a_file_of_another_build_is_not_used(program: Path) -> None:
     symbolizer = Symbolizer()
     assert symbolizer.user_frames(str(program), "ab" * 20, text_offsets(program)[:3]) == [()] * 3

@@ -15,6 +15,9 @@ _MAX_UNUSUAL = 1 << 22
 _REFERENCE = re.compile(r"S([0-9A-Z]*)_")
 _CLONE = " [clone "
 _QUALIFIERS = (" const", " volatile", " &&", " &", " noexcept")
+# Where brackets and spaces are part of a name: in operators, and behind a function that has something local to it.
+_OPERATOR = re.compile(r'\boperator(?:"" |(?:<=>|<<=|>>=|->\*|<<|>>|<=|>=|->|<|>)(?: (?=<))?|\(\)|\[\]| )')
+_OF_FUNCTION = re.compile(r"(?<=\))(?: const| volatile| &&?)+(?=::)")
 
 
 class Demangler:
@@ -74,13 +77,26 @@ def without_arguments(signature: str) -> str:
         text = text[: max(text.rfind(each) for each in _QUALIFIERS if text.endswith(each))]
     if text.endswith(")"):
         text = text[: _opening(text)]
+    start = _start_of_name(text)
+    return text[start:] or signature
+
+
+def _start_of_name(text: str) -> int:
+    """Where the name begins in a signature without arguments: behind the last space that is not in brackets."""
+    plain = _OF_FUNCTION.sub(_masked, _OPERATOR.sub(_masked, text) if "operator" in text else text)
+    # The type that an operator converts to may be of several words.
+    conversion = text.rfind("operator ")
     depth = 0
-    for position in range(len(text) - 1, -1, -1):
-        character = text[position]
+    for position in range(len(plain) - 1, -1, -1):
+        character = plain[position]
         depth += (character in ">)]}") - (character in "<([{")
-        if character == " " and depth == 0 and not text[:position].endswith("operator"):
-            return text[position + 1 :] or signature
-    return text or signature
+        if character == " " and depth == 0 and (position < conversion or conversion < 0):
+            return position + 1
+    return 0
+
+
+def _masked(found: re.Match[str]) -> str:
+    return "_" * len(found[0])
 
 
 def _opening(text: str) -> int:

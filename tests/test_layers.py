@@ -173,6 +173,8 @@ def test_an_unknown_catalogue_is_refused_with_the_known_ones() -> None:
         ("shared_pool_acquire_slab", "/run/lib/libhakmem.so", False, "shared_pool"),
         ("tls_sll_drain", "/run/lib/libhakmem.so", False, "drain"),
         ("ss_refill_fc_fill", "/run/lib/libhakmem.so", False, "refill"),
+        ("TCMallocImplementation::GetAllocatedSize", "/usr/lib/libtcmalloc_minimal.so.4", False, "tcmalloc_front"),
+        ("MallocExtension::instance@plt", "/usr/lib/libtcmalloc_minimal.so.4", False, "tcmalloc_front"),
         ("schedule", "[kernel.kallsyms]", True, "scheduler"),
         ("schedule", "/usr/bin/other", False, None),
     ],

@@ -28,6 +28,7 @@ from hakprof.analysis.statistics import wilson
 from hakprof.errors import HakprofError, NotMeasuredError, ParseError, ToolError
 from hakprof.inspection import load
 from hakprof.layers.frames import UNKNOWN
+from hakprof.names import folded
 from hakprof.resources import native_dir
 from hakprof.selection import Recording, Selection
 from hakprof.symbols import Symbolizer
@@ -135,12 +136,12 @@ def _of_function(own: pl.DataFrame, function: str | None) -> pl.DataFrame:
     if function is None:
         return own
     names = own["function"].unique().to_list()
-    matching = [name for name in names if fnmatchcase(name, function)]
+    matching = [name for name in names if fnmatchcase(name, function) or folded(name) == function]
     if not matching:
         known = largest_first(own, ["function"])["function"].head(_MOST_NAMES).to_list()
         raise HakprofError(
             f"no samples of the layer are in a function {function!r}",
-            remedy=f"its functions with most samples: {', '.join(known)}",
+            remedy=f"its functions with most samples: {', '.join(map(folded, known))}",
         )
     return own.filter(pl.col("function").is_in(matching))
 

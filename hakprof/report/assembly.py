@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hakprof import units
 from hakprof.analysis.annotation import InstructionRow
+from hakprof.names import folded
 
 _WIDEST = 56  # columns for an instruction; a longer one pushes what follows
 _NOTHING = ""
@@ -11,13 +12,14 @@ _NOTHING = ""
 
 def assembly(rows: Sequence[InstructionRow]) -> str:
     """A block of text. The function and line of an instruction are told where they change."""
-    width = min(max(len(row.text) for row in rows), _WIDEST)
+    texts = [folded(row.text) for row in rows]
+    width = min(max(map(len, texts)), _WIDEST)
     lines, last = [], _NOTHING
-    for row in rows:
+    for row, text in zip(rows, texts, strict=True):
         share = units.share(row.of_layer) if row.samples else _NOTHING
-        where = row.where if row.where != last else _NOTHING
+        where = folded(row.where) if row.where != last else _NOTHING
         last = row.where
-        lines.append(f"{share:>8}  {row.address:8x}  {row.text.ljust(width)}  {where}".rstrip())
+        lines.append(f"{share:>8}  {row.address:8x}  {text.ljust(width)}  {where}".rstrip())
     return "\n".join(lines)
 
 

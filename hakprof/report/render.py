@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hakprof import units
 from hakprof.analysis import wording
+from hakprof.names import folded
 from hakprof.report import markdown
 from hakprof.report.assembly import assembly, place
 from hakprof.resources import templates_dir
@@ -80,6 +81,7 @@ def _environment() -> Environment:
         "prose": markdown.prose,
         "moment": moment,
         "code": markdown.code,
+        "folded": folded,
         "block": markdown.block,
         "assembly": assembly,
         "place": place,

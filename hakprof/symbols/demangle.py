@@ -4,6 +4,7 @@ import ctypes
 import re
 from functools import lru_cache
 
+from hakprof.names import masked, operators_masked
 from hakprof.symbols.demangle_rust import demangle_rust
 
 # Names come from files that nobody vouches for. The demangler recurses with the nesting of a name; and a name of 200
@@ -15,8 +16,7 @@ _MAX_UNUSUAL = 1 << 22
 _REFERENCE = re.compile(r"S([0-9A-Z]*)_")
 _CLONE = " [clone "
 _QUALIFIERS = (" const", " volatile", " &&", " &", " noexcept")
-# Where brackets and spaces are part of a name: in operators, and behind a function that has something local to it.
-_OPERATOR = re.compile(r'\boperator(?:"" |(?:<=>|<<=|>>=|->\*|<<|>>|<=|>=|->|<|>)(?: (?=<))?|\(\)|\[\]| )')
+# What is local to a function is named behind all of its signature.
 _OF_FUNCTION = re.compile(r"(?<=\))(?: const| volatile| &&?)+(?=::)")
 
 
@@ -83,7 +83,7 @@ def without_arguments(signature: str) -> str:
 
 def _start_of_name(text: str) -> int:
     """Where the name begins in a signature without arguments: behind the last space that is not in brackets."""
-    plain = _OF_FUNCTION.sub(_masked, _OPERATOR.sub(_masked, text) if "operator" in text else text)
+    plain = _OF_FUNCTION.sub(masked, operators_masked(text))
     # The type that an operator converts to may be of several words.
     conversion = text.rfind("operator ")
     depth = 0
@@ -93,10 +93,6 @@ def _start_of_name(text: str) -> int:
         if character == " " and depth == 0 and (position < conversion or conversion < 0):
             return position + 1
     return 0
-
-
-def _masked(found: re.Match[str]) -> str:
-    return "_" * len(found[0])
 
 
 def _opening(text: str) -> int:

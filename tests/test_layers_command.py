@@ -218,10 +218,11 @@ def test_numbers_beyond_all_sense_are_refused(command: list[str], capfdbinary: p
     assert "Invalid value" in capfdbinary.readouterr().err.decode()
 
 
-def test_a_terminal_gets_laid_out_tables_and_a_pipe_gets_markdown(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert "|---|" in run(capfdbinary, TRACE)
+def in_terminal(columns: int) -> str:
+    """What a terminal of some width is shown of the run."""
     ours, theirs = pty.openpty()
-    child = subprocess.Popen([sys.executable, "-m", "hakprof", "layers", TRACE], stdout=theirs)
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    child = subprocess.Popen([sys.executable, "-m", "hakprof", "layers", TRACE], stdout=theirs, env=environment)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # how Linux reports the end of a terminal
@@ -229,5 +230,18 @@ def test_a_terminal_gets_laid_out_tables_and_a_pipe_gets_markdown(capfdbinary: p
             shown += part
     os.close(ours)
     assert child.wait() == 0
-    assert b"tiny_free_fast" in shown
-    assert b"|---|" not in shown
+    return shown.decode()
+
+
+def test_a_terminal_gets_laid_out_tables_and_a_pipe_gets_markdown(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert "|---|" in run(capfdbinary, TRACE)
+    shown = in_terminal(100)
+    assert "tiny_free_fast" in shown
+    assert "|---|" not in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_shows_names_to_their_end(columns: int, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    listing = json.loads(run(capfdbinary, TRACE, "-f", "json"))["listings"][0]
+    assert max(len(row["function"]) for layer in listing["layers"] for row in layer["functions"]) > 20
+    assert re.search(r"\w…", in_terminal(columns)) is None

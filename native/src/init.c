@@ -54,13 +54,22 @@ static void hak_after_fork_in_child(void) {
     hak_heaps_after_fork();
 }
 
-/* What may itself allocate waits for the constructor. */
-__attribute__((constructor)) static void hak_constructor(void) {
+/* What may itself allocate waits for this. It comes before the constructors of other libraries: handlers that prepare for a
+ * fork run in the reverse order of their registration, and ours must be the last. One that ran after it could wait for a
+ * mutex whose holder waits for one of our locks. The shared library is linked with -z initfirst; an executable's
+ * .preinit_array, which a shared object must not have, comes before all libraries. */
+static void hak_constructor(void) {
     hak_init();
     if (!hak_config.force_libc) pthread_atfork(hak_before_fork, hak_after_fork_in_parent, hak_after_fork_in_child);
     if (hak_config.prewarm_mb != 0 && !hak_config.force_libc) shared_pool_prewarm(hak_config.prewarm_mb);
     if (hak_config.signal_handler) hak_signal_install();
 }
+
+#if defined(__PIC__) && !defined(__PIE__)
+__attribute__((constructor)) static void hak_at_load(void) { hak_constructor(); }
+#else
+__attribute__((section(".preinit_array"), used)) static void (*const hak_at_start)(void) = hak_constructor;
+#endif
 
 #if HAK_INSTRUMENTED
 __attribute__((destructor)) static void hak_destructor(void) { hak_stats_write(); }

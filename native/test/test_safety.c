@@ -246,7 +246,7 @@ static void *early[5];
 
 static unsigned handled;
 
-/* A library that prepares for a fork before hakmem does: its handler runs while hakmem's locks are held. */
+/* Registered before hakmem's handlers: it runs while hakmem's locks are held. */
 static void allocate_in_handler(void) {
     void *blocks[200];
     for (size_t i = 0; i < 200; i++) CHECK((blocks[i] = malloc(16 + i * 200)) != NULL);
@@ -255,9 +255,7 @@ static void allocate_in_handler(void) {
     handled++;
 }
 
-__attribute__((constructor(101))) static void register_early(void) {
-    pthread_atfork(allocate_in_handler, allocate_in_handler, allocate_in_handler);
-}
+static void register_early(void) { pthread_atfork(allocate_in_handler, allocate_in_handler, allocate_in_handler); }
 
 static void test_fork_handlers_that_allocate(void) {
     handled = 0;
@@ -269,6 +267,7 @@ static void test_fork_handlers_that_allocate(void) {
 
 /* Runs before every constructor, hakmem's too. */
 static void allocate_early(void) {
+    register_early();
     early[0] = malloc(100);
     early[1] = calloc(1000, 3);
     early[2] = realloc(malloc(40), 70000);

@@ -29,5 +29,10 @@ def event_among(wanted: str | None, present: Sequence[str], of_time: Mapping[str
 
 def no_samples_of(column: str, value: str, known: Sequence[str]) -> HakprofError:
     """The error for a thread name or object without samples; ``known`` are those that have some, the largest first."""
-    offered = ", ".join(known[:MOST_NAMES])
+    offered = ", ".join(map(_in_one_line, known[:MOST_NAMES]))
     return HakprofError(f"no samples of {column} {value!r}", remedy=f"those with most samples are: {offered}")
+
+
+def _in_one_line(name: str) -> str:
+    """A name out of a recording, as it can be typed: `$'two\\nlines'`."""
+    return name if name.isprintable() else f"${name!r}"

@@ -218,6 +218,37 @@ def test_numbers_beyond_all_sense_are_refused(command: list[str], capfdbinary: p
     assert "Invalid value" in capfdbinary.readouterr().err.decode()
 
 
+ODDLY_NAMED = r"""
+#include <sys/prctl.h>
+int main(void) {
+    prctl(PR_SET_NAME, "\x1b[31mred\nline");
+    for (volatile long i = 0; i < 60000000; i++) {}
+}
+"""
+
+
+@live
+def test_names_of_threads_do_not_steer_the_terminal(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    program = str(compile_program(tmp_path, text=ODDLY_NAMED, name="odd"))
+    recording = str(record(tmp_path, "-F", "997", command=(program,)))
+    said = refused(capfdbinary, recording, "--comm", "nonsense")
+    assert "$'\\x1b[31mred\\nline'" in said
+    assert "\x1b" not in said
+    assert "\x1b" not in run(capfdbinary, recording, "--comm", "\x1b[31mred\nline")
+    assert main(["layers", recording, "--by", "comm"]) == 0
+    assert b"\x1b" not in capfdbinary.readouterr().out
+
+
+@live
+def test_that_a_recording_is_cut_off_is_said_once(
+    foreign: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    cut = tmp_path / "cut.data"
+    cut.write_bytes(foreign.read_bytes()[: foreign.stat().st_size // 2])
+    notes = json.loads(run(capfdbinary, str(cut), "-f", "json"))["listings"][0]["notes"]
+    assert len([note for note in notes if "cut off" in note]) == 1
+
+
 def in_terminal(columns: int) -> str:
     """What a terminal of some width is shown of the run."""
     ours, theirs = pty.openpty()

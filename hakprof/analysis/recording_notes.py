@@ -14,6 +14,7 @@ from hakprof.analysis.trust.model import (
 from hakprof.analysis.trust.sampling import widest_half_width
 from hakprof.layers import Attribution
 from hakprof.parse.perf_data import PerfProfile
+from hakprof.parse.perf_data.scan import CUT_OFF
 from hakprof.periods import unequal_periods
 
 PARTIAL_WARN_SHARE = 0.05
@@ -56,7 +57,7 @@ def recording_notes(profile: PerfProfile, attribution: Attribution, event: str) 
 
 def _losses(profile: PerfProfile) -> Iterator[str]:
     if profile.truncated:
-        yield "the recording is cut off: what is there was read, what came later is missing"
+        yield CUT_OFF
     if profile.lost_samples:
         lost = profile.lost_samples / (profile.lost_samples + profile.sample_count)
         severe = "" if lost <= LOST_WARN_SHARE else "; record at a lower rate (-F) or with larger buffers (-m)"

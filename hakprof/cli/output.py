@@ -7,8 +7,9 @@ from hakprof.errors import HakprofError
 
 
 def say(text: str) -> None:
-    """One line to stderr: progress, warnings, errors."""
-    print(text, file=sys.stderr, flush=True)
+    """One line to stderr: progress, warnings, errors. Names out of recordings cannot steer the terminal with it."""
+    shown = "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
+    print(shown, file=sys.stderr, flush=True)
 
 
 def emit(text: str) -> None:

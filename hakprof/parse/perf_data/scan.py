@@ -16,6 +16,7 @@ from hakprof.parse.perf_data.unwind import StackUnwinder
 from hakprof.parse.perf_data.walk import Bytes, DamagedRecordError, walk_block
 from hakprof.parse.perf_data.zstd import DamagedStreamError, Inflater
 
+CUT_OFF = "the recording is cut off: what is there was read, what came later is missing"
 _BLOCK_BYTES = 1 << 20
 _STACKS_BYTES = 8 << 20  # a sample with its stack has some 8 KB, and each step up is cheaper with more of them
 _NAME_UPDATE = 2
@@ -75,7 +76,7 @@ class Scan:
         else:
             self.truncated = self.truncated or bool(self._inner_rest.size)
             if self.truncated:
-                self.warnings.append("the recording is cut off: what was whole was read")
+                self.warnings.append(CUT_OFF)
         self.table, self.chains = self._adder.result()
         self.records.counts[Record.SAMPLE] += self._adder.samples
 

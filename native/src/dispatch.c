@@ -17,9 +17,6 @@
 #include "shared_pool.h"
 #include "superslab.h"
 
-/* Blocks of a list that are compared with one that is freed (HAKMEM_CHECK_FREE). */
-#define HAK_CHECK_NEWEST 64u
-
 static void *hak_out_of_memory(void) {
     hak_stat_call(alloc_failed);
     errno = ENOMEM;
@@ -50,18 +47,24 @@ static void *hak_alloc_fallback(size_t alignment, size_t size) {
     return ptr != NULL ? ptr : hak_out_of_memory();
 }
 
-/* One block of a class: from the cache when every call takes the slow entry, else the cache is known to be empty. */
-static void *hak_class_alloc(hak_heap_t *heap, unsigned cls, size_t alignment) {
-    void *block = hak_bin_pop(&heap->cache[cls]);
-    if (block != NULL) return block;
-    block = ss_refill_fc_fill(heap, cls);
+static void *hak_class_refill(hak_heap_t *heap, unsigned cls) {
+    void *block = ss_refill_fc_fill(heap, cls);
     if (HAK_UNLIKELY(block == NULL)) {
         hak_relieve(heap, false);
         block = ss_refill_fc_fill(heap, cls);
     }
-    if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(alignment, hak_class_bytes(cls));
+    if (HAK_UNLIKELY(block == NULL)) return NULL;
     if (hak_class_bytes(cls) <= HAK_TINY_MAX) hak_stat_global(alloc_refill, 1);
     else hak_stat_global(alloc_mid_refill, 1);
+    return block;
+}
+
+/* One block of a class: from the cache when every call takes the slow entry, else the cache is known to be empty. */
+static void *hak_class_alloc(hak_heap_t *heap, unsigned cls, size_t alignment) {
+    void *block = hak_bin_pop(&heap->cache[cls]);
+    if (block == NULL) block = hak_class_refill(heap, cls);
+    if (HAK_UNLIKELY(block == NULL)) return hak_alloc_fallback(alignment, hak_class_bytes(cls));
+    if (HAK_UNLIKELY(hak_config.check_free)) hak_live_begin(block);
     return block;
 }
 
@@ -112,25 +115,23 @@ static void hak_free_own(hak_heap_t *heap, void *ptr, unsigned cls, hak_route_t 
     hak_stat_bin(heap, cls, put_in, 1);
 }
 
-static bool hak_bin_has(const hak_bin_t *bin, const void *ptr) {
-    const hak_block_t *block = bin->head;
-    for (unsigned i = 0; i < HAK_CHECK_NEWEST && block != NULL; i++, block = block->next)
-        if (block == ptr) return true;
-    return false;
+/* Was the block the last that the thread freed of its class? */
+static bool hak_is_newest(const hak_heap_t *heap, const void *ptr, hak_code_t code) {
+    const unsigned cls = hak_code_class(code);
+    if (hak_code_owner(code) == heap->id) return heap->cache[cls].head == ptr;
+    const hak_outbox_t *box = &heap->outboxes[cls];
+    return box->count != 0 && hak_outbox_newest(box) == ptr;
 }
 
 /* What is wrong with a free of a tiny or mid block, or NULL: it must not be the one that was freed last. When asked to look
- * closer, it must be the start of a block, and none of those that the thread freed last. */
+ * closer, it must be the start of a block that the application has. */
 static const char *hak_free_fault(const hak_heap_t *heap, const void *ptr, hak_code_t code) {
-    const unsigned cls = hak_code_class(code);
-    const bool own = hak_code_owner(code) == heap->id;
-    if (HAK_CHECK_HEAD && own && heap->cache[cls].head == ptr) return "double free of";
+    if (HAK_CHECK_HEAD && hak_is_newest(heap, ptr, code)) return "double free of";
     if (HAK_LIKELY(!hak_config.check_free)) return NULL;
     const hak_slab_t *slab = hak_slab_of(ptr);
     const size_t offset = (size_t)((const char *)ptr - slab->first);
     if (offset % slab->block_bytes != 0 || offset / slab->block_bytes >= slab->capacity) return "free inside of a block:";
-    const bool free = own ? hak_bin_has(&heap->cache[cls], ptr) : hak_remote_holds(heap, ptr, cls);
-    return free ? "double free of" : NULL;
+    return hak_live_end(ptr) ? NULL : "double free of";
 }
 
 /* A thread that only frees gets a heap too, to collect its blocks in batches. */

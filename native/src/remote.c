@@ -40,17 +40,6 @@ hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls) {
     return list;
 }
 
-bool hak_remote_holds(const hak_heap_t *heap, const void *ptr, unsigned cls) {
-    const hak_outbox_t *box = &heap->outboxes[cls];
-    unsigned carried = box->carried;
-    for (const hak_block_t *carrier = box->head; carrier != NULL; carrier = carrier->next, carried = box->room) {
-        if (carrier == ptr) return true;
-        for (unsigned i = 0; i < carried; i++)
-            if (carrier->carried[i] == ptr) return true;
-    }
-    return false;
-}
-
 void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code) {
     hak_block_t *block = ptr;
     const unsigned cls = hak_code_class(code);

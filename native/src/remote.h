@@ -59,19 +59,24 @@ static inline void hak_outbox_add(hak_outbox_t *box, hak_block_t *block) {
     box->count++;
 }
 
-/* Adds to a chain that has begun, is not full and goes to the same heap; false otherwise. */
+/* The block that was added last to a chain that has begun. */
+static inline const hak_block_t *hak_outbox_newest(const hak_outbox_t *box) {
+    return box->carried == 0 ? box->head : box->head->carried[box->carried - 1];
+}
+
+/* Adds to a chain that has begun, is not full and goes to the same heap; false otherwise, and for the block that was added
+ * last. */
 static inline bool hak_remote_push(hak_heap_t *heap, void *ptr, hak_code_t code) {
     const unsigned cls = hak_code_class(code);
     hak_outbox_t *box = &heap->outboxes[cls];
     if (box->owner != hak_code_owner(code) || box->count == 0 || box->count + 1u >= hak_remote_batch(cls)) return false;
+    if (HAK_CHECK_HEAD && HAK_UNLIKELY(hak_outbox_newest(box) == ptr)) return false;
     hak_outbox_add(box, ptr);
     return true;
 }
 
 /* The blocks of a chain as a plain list. */
 hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls);
-/* Is the block among those that the caller freed last and has not sent? */
-bool hak_remote_holds(const hak_heap_t *heap, const void *ptr, unsigned cls);
 /* `heap` is the caller's own, or one without id: then the block is sent at once. */
 void hak_remote_free(hak_heap_t *heap, void *ptr, hak_code_t code);
 void hak_remote_flush_all(hak_heap_t *heap);

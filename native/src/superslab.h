@@ -64,6 +64,28 @@ static inline hak_code_t hak_superslab_code(const hak_superslab_t *superslab, co
     return __atomic_load_n(&superslab->codes[hak_slot_of(ptr)], __ATOMIC_RELAXED);
 }
 
+/* Which blocks the application has, a bit for each 16 bytes of the SuperSlab: kept behind the header while frees are checked
+ * (HAKMEM_CHECK_FREE), memory that is never touched otherwise. */
+#define HAK_LIVE_OFFSET ((size_t)32768)
+#define HAK_LIVE_SHIFT 4
+_Static_assert(sizeof(hak_superslab_t) <= HAK_LIVE_OFFSET, "the header ends before the bits");
+_Static_assert(HAK_LIVE_OFFSET + (HAK_SUPERSLAB_BYTES >> HAK_LIVE_SHIFT) / 8 <= HAK_SLOT_BYTES, "the bits end with slot 0");
+
+static inline uint64_t *hak_live_word(const void *ptr, uint64_t *bit) {
+    const size_t index = ((uintptr_t)ptr & (HAK_SUPERSLAB_BYTES - 1)) >> HAK_LIVE_SHIFT;
+    *bit = (uint64_t)1 << (index & 63);
+    return (uint64_t *)((char *)hak_superslab_of(ptr) + HAK_LIVE_OFFSET) + (index >> 6);
+}
+static inline void hak_live_begin(const void *block) {
+    uint64_t bit, *word = hak_live_word(block, &bit);
+    __atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+}
+/* False when no block that begins there was the application's. */
+static inline bool hak_live_end(const void *block) {
+    uint64_t bit, *word = hak_live_word(block, &bit);
+    return __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit;
+}
+
 /* A new SuperSlab with every slot free, known to the registry; NULL without memory. */
 hak_superslab_t *superslab_create(void);
 /* Gives it back to the page arena. */

@@ -35,8 +35,8 @@
 #define HAK_PREFETCH 0
 #endif
 
-/* Compare a block that is freed with the one that was freed last, and report a double free at once.
- * Cost: two instructions per free. */
+/* Compare a block that is freed with the one that the thread freed last, and report a double free at once.
+ * Cost: two instructions per free, a few more per free of another thread's block. */
 #ifndef HAK_CHECK_HEAD
 #define HAK_CHECK_HEAD 1
 #endif

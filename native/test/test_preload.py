@@ -92,6 +92,16 @@ class Misuse(unittest.TestCase):
             for way in ways:
                 self.assert_reported(code, "double free of", HAKMEM_CLASSIFY=way)
 
+    def test_a_block_of_another_thread_freed_twice_in_a_row_is_reported(self) -> None:
+        for size in (16, 100, 9000):
+            thread = (
+                "import threading\n"
+                f"blocks = [libc.malloc({size}) for _ in range(3)]\n"
+                "frees = lambda: [libc.free(blocks[i]) for i in (0, 0, 1, 2, 2)]\n"
+                "other = threading.Thread(target=frees); other.start(), other.join()\n"
+            )
+            self.assert_reported(thread, "double free of", "double free of")
+
     def test_other_double_frees_are_found_when_the_list_is_drained(self) -> None:
         few = "block, other = libc.malloc(9000), libc.malloc(9000); libc.free(block), libc.free(other), libc.free(block)\n"
         self.assert_reported(few, "double free of")
@@ -126,8 +136,24 @@ class Misuse(unittest.TestCase):
             "other = threading.Thread(target=lambda: [libc.free(blocks[i]) for i in (0, 1, 2, 0)])\n"
             "other.start(), other.join()\n"
         )
+        many = (
+            "blocks = [libc.malloc(100) for _ in range(200)]\n"
+            "for block in blocks[:100]: libc.free(block)\n"
+            "libc.free(blocks[0])\n"
+        )
+        by_two = (
+            "import threading\n"
+            "blocks = [libc.malloc({size}) for _ in range(3)]\n"
+            "def run(*freed):\n"
+            "    other = threading.Thread(target=lambda: [libc.free(blocks[i]) for i in freed]); other.start(), other.join()\n"
+            "libc.free(blocks[0]); run(0, 1, 2); run(1, 2); libc.free(blocks[2])\n"
+        )
         double, within = "double free of", "free inside of a block:"
         self.assert_reported(tiny, double, **settings)
+        self.assert_reported(many, double, **settings)
+        for size in (16, 100, 9000):
+            for way in ("map", "header", "registry"):
+                self.assert_reported(by_two.format(size=size), *[double] * 4, HAKMEM_CLASSIFY=way, **settings)
         self.assert_reported(twice, double, **settings)
         self.assert_reported(later, double, **settings)
         self.assert_reported(inside, within, **settings)

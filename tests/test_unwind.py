@@ -176,6 +176,40 @@ def test_damaged_call_frame_information_gives_rows_or_none(program: Path, tmp_pa
         assert row is None or row.start < row.end
 
 
+# Without call frame information, called back by the C library, which has it and keeps other things in %rbp.
+CALLED_BACK = r"""
+#include <stdlib.h>
+#define FUNCTION __attribute__((noinline, noipa))
+static volatile unsigned sink;
+FUNCTION void leaf(unsigned n) { for (int i = 0; i < 2000; i++) sink = sink * 3 + n; }
+FUNCTION int less(const void *a, const void *b) { leaf(1); sink++; return *(int *)a - *(int *)b; }
+FUNCTION void sorts(void) {
+    int values[256];
+    for (int i = 0; i < 256; i++) values[i] = i * 7919 % 256;
+    qsort(values, 256, sizeof *values, less);
+    sink++;
+}
+int main(void) { for (int i = 0; i < 60; i++) sorts(); }
+"""
+
+
+def test_frame_pointers_lead_on_to_code_with_call_frame_information(tmp_path: Path) -> None:
+    (tmp_path / "called.c").write_text(CALLED_BACK)
+    program = tmp_path / "called"
+    options = ["-O2", "-fno-omit-frame-pointer", "-momit-leaf-frame-pointer", "-fno-asynchronous-unwind-tables"]
+    subprocess.run(["gcc", *options, "-Wl,--build-id", str(tmp_path / "called.c"), "-o", str(program)], check=True)
+    recording = record(tmp_path, "-F", "1999", "--call-graph", "dwarf,8192", command=(str(program),))
+    symbolizer = Symbolizer()
+    profile = read_perf_data(recording, frames=symbolizer.call_frames)
+    ways = Counter[tuple[str, ...]]()
+    for frames, count in stacks_by_name(profile, symbolizer).items():
+        if "leaf" in frames:
+            ways[frames[0], *(name for name in frames if name in {"main", "sorts", "leaf"})] += count
+    # `less` is not known to be there: its callee has no frame of its own.
+    assert list(ways) == [("_start", "main", "sorts", "leaf")]
+    assert ways.total() > 20
+
+
 # Each block is of its own mapping: malloc and free, which have no frame pointers, cause all kernel time of munmap.
 MAPPER = r"""
 #include <malloc.h>

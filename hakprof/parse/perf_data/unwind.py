@@ -127,8 +127,7 @@ class StackUnwinder:
             fine[at] = self._carry_out(int(row[at]), at, climb, dumps, after)
         self._follow_frame_pointers(kind == RowKind.UNKNOWN, climb, dumps, after, fine)
         has_caller = fine & (after[:, RETURN_ADDRESS] != 0)
-        # Where a frame pointer was only supposed, a 0 above it may be anything: that proves no end.
-        ended = (kind == RowKind.LAST) | (fine & ~has_caller & (kind != RowKind.UNKNOWN))
+        ended = (kind == RowKind.LAST) | (fine & ~has_caller)
         whole[climb.who[ended]] = True
         climb.registers = after
         climb.exact = table.is_signal[row]
@@ -149,9 +148,8 @@ class StackUnwinder:
         after[at] = np.array(found, dtype=np.uint64)
         return True
 
-    @staticmethod
     def _follow_frame_pointers(
-        chosen: npt.NDArray[np.bool_], climb: _Climb, dumps: StackDumps, after: Words, fine: npt.NDArray[np.bool_]
+        self, chosen: npt.NDArray[np.bool_], climb: _Climb, dumps: StackDumps, after: Words, fine: npt.NDArray[np.bool_]
     ) -> None:
         """Frames without rules: the frame pointer leads to the caller's, and the return address is above it."""
         at = np.flatnonzero(chosen)
@@ -159,7 +157,11 @@ class StackUnwinder:
             return
         pointer, stack = climb.registers[at, RBP], climb.registers[at, RSP]
         pair, there = _read(dumps, climb.who[at], pointer[:, None] + np.array([0, 8], dtype=np.uint64))
-        fine[at] = there.all(axis=1) & (pointer >= stack) & (pair[:, 0] - stack <= np.uint64(_FURTHEST_FRAME))
+        # What is saved there says nothing: the caller may keep anything in that register. But code must have called;
+        # where the frame pointer was none, a 0 above it may be anything and proves no end.
+        is_code = self._history.find(climb.space[at], pair[:, 1] - np.uint64(1)) >= 0
+        is_near = (pointer >= stack) & (pointer - stack <= np.uint64(_FURTHEST_FRAME))
+        fine[at] = there.all(axis=1) & is_near & is_code
         after[at, RBP], after[at, RETURN_ADDRESS] = pair[:, 0], pair[:, 1]
         after[at, RSP] = pointer + np.uint64(16)
 

@@ -256,6 +256,10 @@ def test_words_with_underscores_stay_readable() -> None:
     assert markdown.escape("_x_") == "\\_x\\_"
 
 
+def test_what_looks_like_an_entity_renders_as_itself() -> None:
+    assert markdown.escape("R&D &amp; &#38; &") == "R&D \\&amp; \\&#38; &"
+
+
 # ---- determinism and JSON -----------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ import re
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
 _SPECIAL = re.compile(r"([\\`*\[\]|~>])")
 _TAG = re.compile(r"<(?![\d ])")  # "<0.1 %" cannot open a tag and stays readable
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # inside a word it is no emphasis (CommonMark 6.2)
 _BLOCK_START = re.compile(r"^(#|[-+=](?=[\s-])|\d+(?=[.)]\s))")
 _OWN_CODE = re.compile(r"^[\w ./:@=,+*$%()\[\]{}\"'-]+$")
@@ -19,7 +20,7 @@ def one_line(text: object) -> str:
 def escape(text: object) -> str:
     """Text that renders as itself, in running text and in a table cell."""
     plain = _SPECIAL.sub(r"\\\1", one_line(text))
-    plain = _TAG.sub(r"\\<", plain)
+    plain = _ENTITY.sub(r"\\&", _TAG.sub(r"\\<", plain))
     plain = _EDGE_UNDERSCORE.sub(r"\\_", plain)
     return _BLOCK_START.sub(r"\\\1", plain)
 

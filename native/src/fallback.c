@@ -4,6 +4,7 @@
 
 #include "alloc_header.h"
 #include "config.h"
+#include "fallback_blocks.h"
 #include "stats.h"
 
 /* Libc's allocator by the names that nobody takes from it; without interposition its common names are still its own, or a
@@ -48,8 +49,11 @@ void *hak_fallback_alloc(size_t alignment, size_t size) {
     void *ptr;
     if (headed) ptr = hak_fallback_headed(alignment, size);
     else ptr = alignment <= 16 ? HAK_LIBC(malloc)(size) : HAK_LIBC(memalign)(alignment, size);
-    if (ptr == NULL) return NULL;
-    if (hak_config.force_libc) return ptr;
+    if (ptr == NULL || hak_config.force_libc) return ptr;
+    if (!headed && !hak_fallback_blocks_add(ptr)) {
+        HAK_LIBC(free)(ptr);
+        return NULL;
+    }
     __atomic_fetch_add(&hak_fallback_live, 1, __ATOMIC_RELAXED);
     hak_stat_global(alloc_libc, 1);
     return ptr;
@@ -68,6 +72,7 @@ bool hak_fallback_free(void *ptr) {
         return true;
     }
     if (!hak_fallback_in_use()) return false;
+    if (!hak_config.dual_headers && !hak_fallback_blocks_remove(ptr)) return false;
     __atomic_fetch_sub(&hak_fallback_live, 1, __ATOMIC_RELAXED);
     if (hak_config.dual_headers) {
         hak_stat_free(alloc_header_libc, ptr);
@@ -93,7 +98,7 @@ static size_t hak_fallback_ask(void *ptr) {
 size_t hak_fallback_usable(void *ptr) {
     if (hak_config.force_libc) return hak_fallback_ask(ptr);
     if (!hak_fallback_in_use()) return 0;
-    if (!hak_config.dual_headers) return hak_fallback_ask(ptr);
+    if (!hak_config.dual_headers) return hak_fallback_blocks_has(ptr) ? hak_fallback_ask(ptr) : 0;
     return hak_alloc_header_method(ptr) == HAK_METHOD_LIBC ? hak_alloc_header_of(ptr)->size : 0;
 }
 

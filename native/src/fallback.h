@@ -5,12 +5,14 @@
 
 #include "base.h"
 
-/* NULL with errno when libc has none either. `alignment` is a power of two. */
+/* NULL when libc has none either. `alignment` is a power of two. */
 void *hak_fallback_alloc(size_t alignment, size_t size);
-/* False when nothing was ever taken from libc: then the pointer is nobody's. */
+/* False when it is no block that came from here: then the pointer is nobody's. With two kinds of headers the header that was
+ * found before it has shown that it is one. */
 bool hak_fallback_free(void *ptr);
 /* Some block of libc's is in the application's hands. */
 bool hak_fallback_in_use(void);
+/* 0 for what is no block of libc's. */
 size_t hak_fallback_usable(void *ptr);
 /* libc's own calloc, realloc and malloc_trim, for HAKMEM_FORCE_LIBC_ALLOC. */
 void *hak_fallback_zeroed(size_t size);

@@ -30,7 +30,7 @@ void hak_init(void) {
 }
 
 static hak_lock_t *const hak_fork_locks[] = {&hak_lock_heaps, &hak_lock_shared_pool, &hak_lock_page_arena, &hak_lock_registry,
-                                           &hak_lock_large_cache};
+                                           &hak_lock_large_cache, &hak_lock_fallback};
 
 #define HAK_FORK_LOCKS (sizeof hak_fork_locks / sizeof hak_fork_locks[0])
 

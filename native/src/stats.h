@@ -25,7 +25,7 @@
     X(superslabs_prewarmed) X(arena_reserved) X(arena_reused) X(arena_kept) X(arena_returned)    \
     X(huge_advised)
 
-#define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps) X(large_cache)
+#define HAK_LOCKS(X) X(shared_pool) X(page_arena) X(registry) X(heaps) X(large_cache) X(fallback)
 
 typedef struct {
 #define HAK_FIELD(name) uint64_t name;

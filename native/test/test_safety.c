@@ -213,6 +213,88 @@ static void test_destructors_without_end_leave_no_heaps(void) {
     CHECK(SHADOWED || resident_kb() < before + 4096);
 }
 
+/* ---- blocks of libc's */
+
+enum { LIBCS = 3000 };
+
+static pthread_key_t latecomer;
+static void *libcs[LIBCS];
+
+/* The second time the thread's heap is parked, and libc serves. */
+static void allocate_late(void *value) {
+    static int rounds;
+    if (rounds++ == 0) {
+        CHECK(pthread_setspecific(latecomer, value) == 0);
+        return;
+    }
+    for (size_t i = 0; i < LIBCS; i++) {
+        if (i % 3 == 0) CHECK(T(posix_memalign)(&libcs[i], 256, 300) == 0);
+        else libcs[i] = T(malloc)(100 + i);
+        CHECK(libcs[i] != NULL && T(malloc_usable_size)(libcs[i]) >= 100);
+        memset(libcs[i], (int)i, 100);
+    }
+}
+
+static void *come_late(void *unused) {
+    T(free)(T(malloc)(10));
+    CHECK(pthread_setspecific(latecomer, &latecomer) == 0);
+    return unused;
+}
+
+/* Foreign and second frees: said, and not followed into libc, which would end the process. */
+static unsigned misuse_among_libcs(void) {
+    static char foreign[512];
+    char *const misused = foreign + 256 - (uintptr_t)foreign % 16;
+    CHECK(T(malloc_usable_size)(misused) == 0);
+    T(free)(misused);
+    void *large = T(malloc)(8u << 20);
+    T(free)(large);
+    T(free)(large);
+    T(free)(libcs[1]);
+    T(free)(libcs[1]);
+    void *grown = T(realloc)(libcs[2], 5000);
+    CHECK(grown != NULL && ((unsigned char *)grown)[99] == 2);
+    T(free)(grown);
+    T(free)(libcs[2]);
+    return 4;
+}
+
+static unsigned lines_of_hakmem(int pipe_end) {
+    char text[8192];
+    unsigned lines = 0;
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read(pipe_end, text + length, sizeof text - 1 - length)) > 0) length += (size_t)got;
+    text[length] = '\0';
+    for (const char *at = text; (at = strstr(at, "[hakmem] ")) != NULL; at++) lines++;
+    return lines;
+}
+
+static void test_only_libcs_own_blocks_go_to_libc(void) {
+    pthread_t thread;
+    int ends[2];
+    CHECK(pthread_key_create(&latecomer, allocate_late) == 0);
+    CHECK(pthread_create(&thread, NULL, come_late, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(libcs[LIBCS - 1] != NULL && pipe(ends) == 0);
+    fflush(stderr);
+    const pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        const unsigned misused = misuse_among_libcs();
+        for (size_t first = 3; first < 5; first++)
+            for (size_t i = first; i < LIBCS; i += 2) T(free)(libcs[i]);
+        _exit((int)misused);
+    }
+    close(ends[1]);
+    int status;
+    const unsigned lines = lines_of_hakmem(ends[0]);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == (int)lines);
+    close(ends[0]);
+    for (size_t i = 0; i < LIBCS; i++) T(free)(libcs[i]);
+    pthread_key_delete(latecomer);
+}
+
 /* ---- memory that cannot be purged */
 
 /* The system keeps the pages of locked memory: what is freed there is not zero by itself when it is handed out again. */
@@ -396,6 +478,7 @@ int main(int argc, char **argv) {
     test_locked_memory_is_zeroed();
     test_destructors_that_allocate();
     test_destructors_without_end_leave_no_heaps();
+    test_only_libcs_own_blocks_go_to_libc();
     test_many_threads_in_turn();
     test_libraries_come_and_go();
     test_fork_while_threads_allocate();

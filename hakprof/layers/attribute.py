@@ -266,8 +266,8 @@ def _caller(chains: _Chains, sites: Sites, rules: RuleSet, first_user: Indices, 
     is_library = is_nameless & (sites.object == rules.number(LIBRARY))
     is_known = (sites.dso >= 0) & (has_stacks | ~is_nameless | (sites.object != rules.number(PROGRAM)))
     beyond = _first(~is_library[site], first_user, ends)
-    entry = site[np.maximum(first_user - 1, 0)]
-    is_call = (first_user > starts) & (sites.named[entry] == rules.number(SYSTEM_CALL))
+    enters = chains.kernel & (sites.named[site] == rules.number(SYSTEM_CALL))
+    is_call = _first(enters, starts, first_user) < first_user
     is_told = (beyond < ends) & is_known[site[np.minimum(beyond, last)]]
     found: Indices = np.where(is_call & is_told, beyond, first_user)
     return found

@@ -142,3 +142,21 @@ def test_callgrind_runs_only_where_the_study_asks_for_it(project: Project) -> No
     plan = make_plan(project, study, quick=False, detection=machine())
     assert {cell.collector for cell in plan.cells} == {Collector.CALLGRIND}
     assert {cell.variant for cell in plan.cells} == {"default"}
+
+
+def test_tools_of_each_variant_run_on_every_variant_that_they_can_tell_of(project: Project) -> None:
+    study = project.studies["instrumented"].model_copy(
+        update={
+            "variants": ("default", "guards", "size_hist", "libc"),
+            "collectors": (Collector.CALLGRIND, Collector.COUNTERS),
+            "each_variant": (Collector.CALLGRIND, Collector.COUNTERS),
+        }
+    )
+    plan = make_plan(project, study, quick=False, detection=machine())
+    asked = {(cell.collector, cell.variant) for cell in plan.cells if cell.allocator == project.project.name}
+    assert asked == {
+        *((Collector.CALLGRIND, variant) for variant in study.variants),
+        *((Collector.COUNTERS, variant) for variant in ("default", "size_hist", "libc")),
+    }
+    counted = {cell.build for cell in plan.cells if cell.collector is Collector.COUNTERS}
+    assert counted == {"instrumented"}

@@ -31,6 +31,61 @@ def test_bundled_project_is_valid_and_its_names_resolve():
     assert project.builds[study.release].flavour == "release"
 
 
+BUILT = (
+    MINIMAL
+    + """
+[builds.release]
+source = "src"
+command = ["make"]
+switches = ["-DA=1"]
+[builds.instrumented]
+like = "release"
+flavour = "instrumented"
+[builds.other]
+like = "release"
+switches = ["-DA=2"]
+"""
+)
+
+
+def test_a_build_like_another_has_its_keys_and_its_own():
+    builds = parse_project(BUILT, source="t.toml").builds
+    assert builds["other"].command == ("make",)
+    assert (builds["other"].flavour, builds["instrumented"].flavour) == ("release", "instrumented")
+    assert (builds["release"].switches, builds["other"].switches) == (("-DA=1",), ("-DA=2",))
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        pytest.param(('"release"\nsw', '"none"\nsw'), "builds.other.like: 'none' is not defined", id="unknown"),
+        pytest.param(
+            ('"release"\nsw', '"other"\nsw'), "builds.other.like: 'other' is itself like another", id="itself"
+        ),
+        pytest.param(("[builds.other]", "[builds.other]\nmake = 1"), "builds.other.make: unknown key", id="misspelt"),
+    ],
+)
+def test_a_build_that_is_like_nothing_is_said(edit: tuple[str, str], told: str):
+    with pytest.raises(ProjectError) as raised:
+        parse_project(BUILT.replace(*edit), source="t.toml")
+    assert told in raised.value.message
+
+
+@pytest.mark.parametrize("collector", ["perf_record", "strace"])
+def test_only_tools_of_the_study_can_be_asked_of_each_variant(collector: str):
+    text = MINIMAL + f'collectors = ["throughput", "perf_record", "counters"]\neach_variant = ["{collector}"]\n'
+    with pytest.raises(ProjectError, match=f"each_variant: '{collector}' must be among the collectors"):
+        parse_project(text, source="t.toml")
+
+
+def test_every_variant_and_build_of_the_bundled_project_is_in_a_study():
+    project = load_project(default_project_file())
+    variants = {name for study in project.studies.values() for name in study.variants}
+    builds = {name for study in project.studies.values() for name in (study.release, study.instrumented)}
+    assert set(project.variants) == variants
+    assert set(project.builds) == builds | {one.build for one in project.variants.values() if one.build is not None}
+
+
 def test_minimal_project():
     project = parse_project(MINIMAL, source="t.toml")
     assert project.studies["s"].repetitions >= 5

@@ -19,6 +19,7 @@ from hakprof.analysis.memory import Memory, analyse_memory
 from hakprof.analysis.syscalls import SyscallTable, analyse_syscalls
 from hakprof.analysis.throughput import Throughput, analyse_throughput
 from hakprof.analysis.trust import TrustCheck, run_checks
+from hakprof.analysis.variants import VariantTable, analyse_variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Analysis:
     memory: Memory
     events: EventTable
     instructions: tuple[InstructionRow, ...]
+    variants: tuple[VariantTable, ...]
     trust: tuple[TrustCheck, ...]
     findings: tuple[Finding, ...]
 
@@ -59,6 +61,7 @@ def analyse(run: RunData) -> Analysis:
         memory=analyse_memory(run, counters),
         events=analyse_events(run),
         instructions=analyse_instructions(run),
+        variants=analyse_variants(run, throughput, counters),
         trust=trust,
         findings=findings,
     )

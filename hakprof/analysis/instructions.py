@@ -4,7 +4,6 @@ Counts of instructions repeat exactly, so they need no interval; they say nothin
 come from short runs of the whole process, so that start-up is part of them: the allocator's own share of that is small.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -42,27 +41,28 @@ class InstructionRow:
 
 def analyse_instructions(run: RunData) -> tuple[InstructionRow, ...]:
     """A row per counted workload and allocator, peers in the study's order, then the subject."""
-    return tuple(
-        row for workload in run.workloads for allocator in run.allocators for row in _rows(run, workload, allocator)
-    )
+    cells = ((workload, allocator) for workload in run.workloads for allocator in run.allocators)
+    rows = (instructions_of(run, workload, allocator, "default") for workload, allocator in cells)
+    return tuple(row for row in rows if row is not None)
 
 
-def _rows(run: RunData, workload: str, allocator: str) -> Iterator[InstructionRow]:
-    is_cell = (pl.col("workload") == workload) & (pl.col("allocator") == allocator) & (pl.col("variant") == "default")
+def instructions_of(run: RunData, workload: str, allocator: str, variant: str) -> InstructionRow | None:
+    """What callgrind counted for one allocator in one variant; None where it was not asked or could not tell."""
+    is_cell = (pl.col("workload") == workload) & (pl.col("allocator") == allocator) & (pl.col("variant") == variant)
     counted = run.instructions.filter(is_cell)
     told = run.bench_of(Collector.CALLGRIND).filter(is_cell & (pl.col("total_malloc_calls") > 0))
     if not counted.height or not told.height or told["malloc_object"][0] is None:
-        return
+        return None
     pairs = int(told["total_malloc_calls"][0])
     served = PurePosixPath(told["malloc_object"][0]).name
     own = counted.filter(pl.col("object").str.split("/").list.last() == served)
     if not own.height:
-        return
+        return None
     own_count = int(own["instructions"].sum())
     unknown = int(counted.filter(pl.col("object") == UNKNOWN_OBJECT)["instructions"].sum())
     is_told = unknown <= MOST_UNKNOWN * (own_count + unknown)
     largest = own.sort(["instructions", "function"], descending=[True, False]).head(MOST_FUNCTIONS)
-    yield InstructionRow(
+    return InstructionRow(
         workload=workload,
         workload_title=workload_title(run, workload),
         allocator=allocator,

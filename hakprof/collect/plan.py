@@ -54,14 +54,15 @@ def make_plan(project: Project, study: Study, *, quick: bool, detection: Detecti
         cells += _throughput(project, study, (*contenders, *_ceiling(project)), repetitions)
     for collector, choose in _SINGLE.items():
         if collector in usable:
-            cells += _once(project, study, [one for one in contenders if choose(project, study, one)], collector)
-    if Collector.CALLGRIND in usable:
-        cells += _once(
-            project, study, [one for one in contenders if one.variant == DEFAULT_VARIANT], Collector.CALLGRIND
-        )
-    if Collector.COUNTERS in usable and study.instrumented is not None and project.builds:
-        counted = _Contender(project.project.name, DEFAULT_VARIANT, study.instrumented)
-        cells += _once(project, study, [counted], Collector.COUNTERS)
+            of_all = collector in study.each_variant
+            wanted = [
+                one
+                for one in contenders
+                if choose(project, study, one) or (of_all and one.allocator == project.project.name)
+            ]
+            cells += _once(project, study, wanted, collector)
+    if Collector.COUNTERS in usable and project.builds:
+        cells += _once(project, study, list(_counted(project, study)), Collector.COUNTERS)
     return Plan(tuple(cells), tuple(skipped))
 
 
@@ -80,8 +81,24 @@ def _ceiling(project: Project) -> Iterator[_Contender]:
         yield _Contender(CEILING, DEFAULT_VARIANT, NO_BUILD)
 
 
+def _counted(project: Project, study: Study) -> Iterator[_Contender]:
+    """The default on the instrumented build; where the study asks for it, also the variants that can run on one."""
+    if study.instrumented is None:
+        return
+    yield _Contender(project.project.name, DEFAULT_VARIANT, study.instrumented)
+    others = study.variants if Collector.COUNTERS in study.each_variant else ()
+    for variant in others:
+        build = project.variants[variant].build
+        if variant != DEFAULT_VARIANT and (build is None or project.builds[build].flavour == "instrumented"):
+            yield _Contender(project.project.name, variant, build or study.instrumented)
+
+
 def _is_everything(project: Project, study: Study, contender: _Contender) -> bool:
     return True
+
+
+def _is_default(project: Project, study: Study, contender: _Contender) -> bool:
+    return contender.variant == DEFAULT_VARIANT
 
 
 def _is_recorded(project: Project, study: Study, contender: _Contender) -> bool:
@@ -99,6 +116,7 @@ _SINGLE: dict[Collector, _Choice] = {
     Collector.PERF_STAT: _is_everything,
     Collector.PERF_RECORD: _is_recorded,
     Collector.STRACE: _is_traced,
+    Collector.CALLGRIND: _is_default,
 }
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hakprof.model.run import CEILING, Collector
 from hakprof.resources import CATALOGUES, catalogues_dir
@@ -103,6 +103,7 @@ class Subject(Table):
 class Build(Table):
     """[builds.NAME]: how one flavour is made. Placeholders: {source} {out} {commit} {dirty} {sources} {switches}."""
 
+    like: Name | None = Field(None, description="another build, whose keys hold where this one does not set its own")
     source: Text = Field(description="folder of the sources, relative to hakprof.toml")
     command: Annotated[Arguments, AfterValidator(_program_first)] = Field(description="a list, never a shell line")
     sources: Arguments = Field(("**/*",), description="globs below source that decide whether a build is stale")
@@ -197,6 +198,9 @@ class Study(Table):
     variants: Names = ("default",)
     peers: Names = ()
     collectors: Annotated[tuple[Collector, ...], AfterValidator(_distinct)] = Field(tuple(Collector)[:5], min_length=1)
+    each_variant: Annotated[tuple[Collector, ...], AfterValidator(_distinct)] = Field(
+        (), description="of the collectors counters, callgrind and strace: those that run on every variant"
+    )
     repetitions: int = Field(7, ge=1, le=1000, description="throughput runs of each cell")
     quick_repetitions: int = Field(3, ge=1, le=1000)
     frequency_hz: int = Field(999, ge=1, le=20000, description="perf record's sampling rate")
@@ -205,12 +209,40 @@ class Study(Table):
         None, description="CPU list for single-threaded cells, as taskset takes it"
     )
 
+    @model_validator(mode="after")
+    def _extends_to_variants(self) -> Self:
+        known = (Collector.COUNTERS, Collector.CALLGRIND, Collector.STRACE)
+        wrong = next((one for one in self.each_variant if one not in known or one not in self.collectors), None)
+        if wrong is not None:
+            raise ValueError(
+                f"each_variant: {wrong.value!r} must be among the collectors, and one of counters, callgrind, strace"
+            )
+        return self
+
+
+def _completed(builds: object) -> object:
+    """Builds with what they do not say themselves from the one that they are `like`."""
+    if not isinstance(builds, Mapping):
+        return builds
+    return {name: _from_pattern(name, build, builds) for name, build in builds.items()}
+
+
+def _from_pattern(name: object, build: object, builds: Mapping[object, object]) -> object:
+    if not isinstance(build, Mapping) or "like" not in build:
+        return build
+    pattern = builds.get(build["like"])
+    if not isinstance(pattern, Mapping):
+        raise ValueError(f"builds.{name}.like: {build['like']!r} is not defined")
+    if "like" in pattern:
+        raise ValueError(f"builds.{name}.like: {build['like']!r} is itself like another; name that one")
+    return {**pattern, **build}
+
 
 class Project(Table):
     """The whole of hakprof.toml."""
 
     project: Subject
-    builds: dict[Name, Build] = Field(default_factory=dict)
+    builds: Annotated[dict[Name, Build], BeforeValidator(_completed)] = Field(default_factory=dict)
     workloads: dict[Name, Workload]
     variants: dict[Name, Variant] = Field(default_factory=lambda: {"default": Variant()})
     peers: dict[Name, Peer] = Field(default_factory=dict)

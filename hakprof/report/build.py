@@ -44,6 +44,7 @@ def assemble_report(run: RunData, analysis: Analysis, *, charts: Sequence[Chart]
         layer_notes=tuple(_layer_notes(run, analysis.layers)),
         events=analysis.events,
         instructions=analysis.instructions,
+        variants=analysis.variants,
         syscalls=analysis.syscalls,
         syscall_views=syscall_views(analysis.syscalls),
         stages=analysis.stages,

@@ -17,6 +17,7 @@ from hakprof.analysis.statistics import Share
 from hakprof.analysis.syscalls import SyscallTable
 from hakprof.analysis.throughput import ResultRow, Throughput
 from hakprof.analysis.trust import TrustCheck
+from hakprof.analysis.variants import VariantTable
 from hakprof.report.syscall_view import SyscallView
 
 SCHEMA_VERSION = 1
@@ -178,6 +179,7 @@ class Report:
     layer_notes: tuple[str, ...]
     events: EventTable
     instructions: tuple[InstructionRow, ...]
+    variants: tuple[VariantTable, ...]
     syscalls: tuple[SyscallTable, ...]
     syscall_views: tuple[SyscallView, ...]
     stages: tuple[StageTable, ...]

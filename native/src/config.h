@@ -1,6 +1,6 @@
 /* The environment, read once before the first block is handed out.
  *
- * Each variable is one line of the tables below; README.md repeats them, and test/test_docs.sh compares the two.
+ * Each variable is one line of the tables below; README.md repeats them, and test/test_docs.py compares the two.
  * NUMBER(field, variable, default, least, most)   WORD(field, variable, choices, default index)   TEXT(field, variable) */
 #ifndef HAK_CONFIG_H
 #define HAK_CONFIG_H

@@ -53,6 +53,9 @@ VARIANTS: dict[str, Variant] = {
     "dwarf stacks, cut off": Variant(("-F", "4999", "--call-graph", "dwarf,2048"), arguments=ALONE),
     "dwarf stacks, compressed": Variant(("-F", "1999", "--call-graph", "dwarf,16384", "-z"), arguments=ALONE),
     "dwarf stacks, pipe": Variant(("-F", "1999", "--call-graph", "dwarf,16384"), way="pipe", arguments=ALONE),
+    "dwarf stacks, two registers": Variant(
+        ("-F", "1999", "--call-graph", "dwarf,16384", "--user-regs=ip,sp"), arguments=ALONE
+    ),
     "fixed period": Variant(("-e", "task-clock", "-c", "500000", "-g")),
     "user side only": Variant(("-F", "1999", "-e", "cpu-clock:u", "-g")),
     "per thread": Variant((*CHAINS, "--per-thread"), "clock"),

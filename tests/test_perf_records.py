@@ -142,17 +142,31 @@ def test_a_big_endian_recording_is_refused(tmp_path: Path) -> None:
         read_perf_data(path)
 
 
-def test_stacks_of_another_machine_are_not_unwound(tmp_path: Path) -> None:
-    """Registers 0 to 3 only: not those of x86-64. The chain is what the kernel gave."""
-    sample_type = 1 | 2 | 4 | 1 << 5 | 1 << 12 | 1 << 13
-    described = bytearray(attr(sample_type))
-    struct.pack_into("<QI", described, 80, 0xF, 64)
-    body = struct.pack("<QiiQ", 0x1000, 7, 7, 1) + struct.pack("<Q2Q", 2, 2**64 - 512, 0x1000)
-    body += struct.pack("<Q4Q", 2, 1, 2, 3, 4) + struct.pack("<Q", 16) + bytes(16) + struct.pack("<Q", 16)
-    path = composed(tmp_path / "perf.data", packed(Record.SAMPLE, body, misc=2), attrs=bytes(described))
-    profile = read_perf_data(path)
-    assert profile.stacks.addresses(1) == (0x1000,)
-    assert not profile.stacks.partial.any()
+def with_stack(registers: dict[int, int], *, ip: int, chain: tuple[int, ...], misc: int) -> tuple[bytes, bytes]:
+    """The attributes of an event with stacks and registers by their bits, and a sample of it."""
+    described = bytearray(attr(1 | 2 | 4 | 1 << 5 | 1 << 12 | 1 << 13))
+    struct.pack_into("<QI", described, 80, sum(1 << bit for bit in registers), 64)
+    body = struct.pack("<QiiQ", ip, 7, 7, 1) + struct.pack(f"<{1 + len(chain)}Q", len(chain), *chain)
+    body += struct.pack(f"<{1 + len(registers)}Q", 2, *(registers[bit] for bit in sorted(registers)))
+    return bytes(described), packed(Record.SAMPLE, body + struct.pack("<Q", 16) + bytes(16) + b"\x10", misc=misc)
+
+
+# perf records these two at least; another program that writes perf.data, or another machine, need not.
+def test_of_stacks_that_cannot_be_unwound_the_leaf_is_kept_and_the_rest_is_marked(tmp_path: Path) -> None:
+    ways = (
+        ({0: 1, 1: 2, 2: 3, 3: 4}, 2, 0x1000, (2**64 - 512, 0x1000), (0x1000,)),
+        ({8: 0x1000}, 1, KERNEL, (2**64 - 128, KERNEL), (KERNEL, 0x1000)),
+        ({0: 1}, 1, KERNEL, (2**64 - 128, KERNEL), (KERNEL,)),
+    )
+    for registers, misc, ip, chain, expected in ways:
+        described, record = with_stack(registers, ip=ip, chain=chain, misc=misc)
+        profile = read_perf_data(composed(tmp_path / "perf.data", record, attrs=described))
+        assert profile.stacks.addresses(1) == expected
+        assert profile.stacks.partial.all()
+        assert profile.warnings == (
+            "1 of 1 user call chains lack their last callers: the recording lacks registers that lead to callers;"
+            " record without --user-regs",
+        )
 
 
 def test_the_running_vdso_is_found_by_its_name() -> None:

@@ -121,6 +121,20 @@ def test_without_call_frame_information_the_leaf_is_right_and_the_rest_is_marked
     assert f"{marked:,} of {marked:,} user call chains lack their last callers" in " ".join(profile.warnings)
 
 
+def test_stacks_of_another_machine_keep_their_leaf_and_it_is_said(signals: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "perf.data"
+    elsewhere.write_bytes(signals.read_bytes().replace(b"x86_64\0\0", b"aarch64\0"))
+    profile = read_perf_data(elsewhere, frames=Symbolizer().call_frames)
+    assert profile.arch == "aarch64"
+    # Registers of that machine: of a sample in the kernel nothing tells where its user code was.
+    has_user = np.add.reduceat(~profile.stacks.kernel, profile.stacks.offsets[:-1])
+    assert set(has_user.tolist()) <= {0, 1}
+    user = profile.samples.filter(cpumode=2)
+    assert [profile.stacks.addresses(s) for s in user["stack_id"]] == [(ip,) for ip in user["ip"]]
+    assert profile.stacks.partial[user["stack_id"].to_numpy() - 1].all()
+    assert "user call chains lack their last callers: stacks of aarch64 are not unwound" in " ".join(profile.warnings)
+
+
 # libunwind in perf 6.1 goes wrong in a child that executed another program: the program is compared without its child.
 def test_chains_equal_those_of_perf(tmp_path: Path) -> None:
     program = compile_program(tmp_path)

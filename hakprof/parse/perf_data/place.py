@@ -62,7 +62,7 @@ def place_samples(
         arch=notes.arch,
         cpu_count=notes.cpu_count,
         command_line=notes.command_line,
-        has_stacks=holds_stacks(attrs, notes.arch),
+        has_stacks=holds_stacks(attrs),
         warnings=warnings,
         truncated=truncated,
     )

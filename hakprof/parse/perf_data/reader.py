@@ -9,7 +9,7 @@ import numpy as np
 from hakprof import units
 from hakprof.errors import ParseError
 from hakprof.parse.perf_data.aggregate import SampleTable, reunited
-from hakprof.parse.perf_data.dumps import holds_stacks
+from hakprof.parse.perf_data.dumps import holds_stacks, why_not_unwound
 from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.flat import FlatSamples, flat_samples
 from hakprof.parse.perf_data.format import RECORD_NAMES
@@ -83,14 +83,14 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
         with open_stored(path, remedy=_RECORD_AGAIN) as stream:
             header = read_header(stream, path)
             # Stacks become chains in a second pass: only then it is known what was mapped where.
-            unwinds = keeps_chains and holds_stacks(header.attrs, header.notes.arch)
+            unwinds = keeps_chains and holds_stacks(header.attrs)
             scan = Scan(header, {}, keeps_chains=keeps_chains and not unwinds)
             scan.run(stream)
             history = ProcessHistory(scan.records.events)
             boundaries, undivided = _straddled(scan.table, history)
             unwinder = None
-            if keeps_chains and holds_stacks(scan.attrs, scan.notes.arch):
-                unwinder = StackUnwinder(history, frames)
+            if keeps_chains and holds_stacks(scan.attrs):
+                unwinder = StackUnwinder(history, frames, scan.notes.arch)
             if boundaries or unwinder is not None:
                 # Some rows hold samples from before and after a change of their thread: add up again, apart.
                 scan = Scan(header, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
@@ -113,17 +113,19 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
             *scan.warnings,
             *_complaints(scan),
             *_blurred(history, undivided),
-            *_cut_chains(unwinder, frames),
+            *_cut_chains(unwinder, frames, why_not_unwound(scan.attrs, scan.notes.arch)),
         ),
         truncated=scan.truncated or (header.data_end is None and not header.is_pipe),
     )
 
 
-def _cut_chains(unwinder: StackUnwinder | None, frames: CallFrames | None) -> tuple[str, ...]:
-    """That callers are missing, and what would help."""
+def _cut_chains(unwinder: StackUnwinder | None, frames: CallFrames | None, lack: str | None) -> tuple[str, ...]:
+    """That callers are missing, and what would help; ``lack`` of what all stacks of the recording need."""
     if unwinder is None or not unwinder.cut:
         return ()
-    if frames is None:
+    if lack is not None:
+        reason = lack
+    elif frames is None:
         reason = "their objects were not at hand, and only frame pointers were followed"
     else:
         reason = "the stack bytes end before, or an object has no call frame information; record with more: dwarf,65528"

@@ -149,7 +149,8 @@ class SampleDecoder:
             chain_length=parts.chain_length,
         )
         if self._unwinder is not None and layout.has_stack:
-            dumps = find_dumps(words, parts.chain_start + parts.chain_length, parts.ends, attr)
+            behind = parts.chain_start + parts.chain_length
+            dumps = find_dumps(words, behind, parts.ends, attr, self._unwinder.arch)
             columns = self._unwinder.with_chains(columns, dumps)
         if self._hashes is not None:
             columns = replace(columns, stack=self._hashes.of(columns.words, columns.chain_start, columns.chain_length))

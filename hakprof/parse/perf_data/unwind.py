@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hakprof.parse.perf_data.aggregate import ranges
 from hakprof.parse.perf_data.columns import SampleColumns
 from hakprof.parse.perf_data.dumps import StackDumps
-from hakprof.parse.perf_data.format import CHAIN_CUT, CONTEXT_USER
+from hakprof.parse.perf_data.format import CHAIN_CUT, CONTEXT_USER, CPUMODE_USER
 from hakprof.parse.perf_data.frames import RBP, RETURN_ADDRESS, RSP, CallFrames, caller_of
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.rules import KEPT, SAVED, RowKind, RuleTable
@@ -53,10 +53,13 @@ class _Climb:
 
 
 class StackUnwinder:
-    """Unwinds the stacks of a recording whose mappings are known. Without ``frames`` only frame pointers are used."""
+    """Unwinds the stacks of a recording whose mappings are known. Without ``frames`` only frame pointers are used.
 
-    def __init__(self, history: ProcessHistory, frames: CallFrames | None) -> None:
-        self._history = history
+    ``arch``: the machine that it was made on, None where that is not known.
+    """
+
+    def __init__(self, history: ProcessHistory, frames: CallFrames | None, arch: str | None) -> None:
+        self._history, self.arch = history, arch
         self._rules = RuleTable(history.mappings, frames)
         self.samples = 0
         self.cut = 0
@@ -67,14 +70,19 @@ class StackUnwinder:
         The kernel writes the kernel part only. ``CHAIN_CUT`` ends a chain whose last callers are not known.
         """
         who = dumps.owner
+        # Where the registers lack it, a sample of user code still says itself where that was.
+        is_known = (dumps.registers[:, RETURN_ADDRESS] != 0) | (columns.cpumode[who] != CPUMODE_USER)
+        dumps.registers[:, RETURN_ADDRESS] += np.where(is_known, np.uint64(0), columns.ip[who])
         climbed = self.climb(dumps, columns.pid[who], columns.time[who])
         kernel_owner, kernel = _kernel_parts(columns, who)
         # A marker stands before addresses that are no return addresses: the sampled one, interrupted ones.
         repeats = 1 + climbed.exact.astype(np.int64)
         frames = np.repeat(climbed.address, repeats)
         frames[(np.cumsum(repeats) - repeats)[climbed.exact]] = CONTEXT_USER
+        owner = np.concatenate((kernel_owner, np.repeat(who[climbed.owner], repeats)))
         cut = who[~climbed.whole]
-        owner = np.concatenate((kernel_owner, np.repeat(who[climbed.owner], repeats), cut))
+        cut = cut[np.isin(cut, owner)]
+        owner = np.concatenate((owner, cut))
         words = np.concatenate((kernel, frames, np.full(cut.size, CHAIN_CUT, dtype=np.uint64)))
         lengths = np.bincount(owner, minlength=columns.pid.size)
         return replace(
@@ -87,10 +95,9 @@ class StackUnwinder:
     def climb(self, dumps: StackDumps, pid: npt.NDArray[np.int32], time: Words) -> Climbed:
         """The user call chain of each sample."""
         count = pid.size
-        if not count:
-            return Climbed(dumps.owner, dumps.registers[:, 0], np.zeros(0, np.bool_), np.zeros(0, np.bool_))
         spaces = self._history.spaces(pid, time)
         climb = _Climb(np.arange(count), dumps.registers, np.ones(count, dtype=np.bool_), spaces)
+        climb.keep(dumps.registers[:, RETURN_ADDRESS] != 0)
         whole = np.zeros(count, dtype=np.bool_)
         owners: list[Indices] = []
         addresses: list[Words] = []
@@ -102,6 +109,8 @@ class StackUnwinder:
             self._step(climb, dumps, whole)
         self.samples += count
         self.cut += int(count - np.count_nonzero(whole))
+        if not owners:
+            return Climbed(climb.who, climb.registers[:, RETURN_ADDRESS], climb.exact, whole)
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         return Climbed(owner[order], np.concatenate(addresses)[order], np.concatenate(exact)[order], whole)

@@ -35,7 +35,7 @@ SOURCE = r"""
 #include <string>
 int main() {
     std::map<std::string, int> numbers;
-    for (unsigned i = 0; i < 400000; i++) numbers["number " + std::to_string(i * 7919 % 5003)] += 1;
+    for (unsigned i = 0; i < 800000; i++) numbers["number " + std::to_string(i * 7919 % 5003)] += 1;
     return numbers.size() == 1;
 }
 """
@@ -55,7 +55,8 @@ def test_a_document_folds_the_names_of_templates(tmp_path: Path, capfdbinary: py
     assert "`std::_Rb_tree<…>::" in listed
     assert max(map(len, listed.splitlines())) < 320
     (listing,) = json.loads(told("layers", recording, "--functions", "99", "-f", "json"))["listings"]
-    names = {row["function"] for layer in listing["layers"] for row in layer["functions"]}
+    (program,) = (layer for layer in listing["layers"] if layer["layer"] == "benchmark")
+    names = {row["function"] for row in program["functions"]}
     whole = next(name for name in sorted(names) if folded(name).startswith("std::_Rb_tree<…>::"))
     by_folded, by_whole = (told("annotate", "benchmark", recording, "--function", n) for n in (folded(whole), whole))
     assert f"## 1. `{folded(whole)}`:" in by_whole

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 hak_config_t hak_config = {
@@ -54,6 +55,9 @@ static void hak_config_word(uint32_t *field, const char *text, const char *choic
 }
 
 #if HAK_INSTRUMENTED
+/* The program has rights that its caller has not (setuid): files that the caller names must not be written with them. */
+static bool hak_config_files_allowed(void) { return getauxval(AT_SECURE) == 0; }
+
 /* Programs that set their title write over the environment, redis-server among them: texts are copied. NULL: too long. */
 static const char *hak_config_copy(const char *text) {
     static char room[4096];
@@ -82,7 +86,8 @@ static void hak_config_entry(const char *entry) {
     HAK_CONFIG_WORDS(HAK_WORD)
 #undef HAK_WORD
 #define HAK_TEXT(field, variable) \
-    if ((value = hak_env_value(entry, variable)) != NULL && *value != '\0') hak_config.field = hak_config_copy(value);
+    if ((value = hak_env_value(entry, variable)) != NULL && *value != '\0' && hak_config_files_allowed()) \
+        hak_config.field = hak_config_copy(value);
     HAK_CONFIG_TEXTS(HAK_TEXT)
 #undef HAK_TEXT
 }

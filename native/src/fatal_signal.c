@@ -12,6 +12,9 @@ static const char *hak_signal_name(int number) {
     return number == SIGBUS ? "SIGBUS" : "SIGABRT";
 }
 
+/* A signal that raise or kill sent has its sender in the address's place; of an address that no page can have the kernel says 0. */
+static bool hak_signal_has_address(int number, int code) { return number != SIGABRT && code > 0 && code != SI_KERNEL; }
+
 /* SA_RESETHAND put the default action back; it takes effect when the signal is raised again. */
 static void hak_signal_handler(int number, siginfo_t *info, void *context) {
     (void)context;
@@ -22,7 +25,7 @@ static void hak_signal_handler(int number, siginfo_t *info, void *context) {
     hak_text_put(&text, " (");
     hak_text_put(&text, hak_signal_name(number));
     hak_text_put(&text, ")");
-    if (number != SIGABRT) {
+    if (hak_signal_has_address(number, info->si_code)) {
         hak_text_put(&text, " at address ");
         hak_text_hex(&text, (uintptr_t)info->si_addr);
     }

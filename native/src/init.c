@@ -21,6 +21,7 @@ void hak_init(void) {
     uint32_t not_yet = HAK_INIT_NOT_YET;
     if (__atomic_compare_exchange_n(&hak_init_state, &not_yet, HAK_INIT_RUNNING, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         hak_config_init();
+        hak_trace_init();
         if (!hak_config.force_libc) hak_map_init();
         if (!hak_config.force_libc) hak_heaps_init();
         __atomic_store_n(&hak_init_state, HAK_INIT_DONE, __ATOMIC_RELEASE);
@@ -52,6 +53,7 @@ static void hak_after_fork_in_child(void) {
     hak_forks(false);
     for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_reset(hak_fork_locks[i]);
     hak_heaps_after_fork();
+    hak_stats_after_fork();
 }
 
 /* What may itself allocate waits for this. It comes before the constructors of other libraries: handlers that prepare for a

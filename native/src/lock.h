@@ -44,7 +44,7 @@ static inline void hak_lock_release(hak_lock_t *lock) {
 }
 
 /* In the child of a fork: the lock was held by the forking thread. */
-static inline void hak_lock_reset(hak_lock_t *lock) { pthread_mutex_init(&lock->mutex, NULL); }
+static inline void hak_lock_reset(hak_lock_t *lock) { *lock = (hak_lock_t)HAK_LOCK_INIT; }
 
 extern hak_lock_t hak_lock_shared_pool, hak_lock_page_arena, hak_lock_registry, hak_lock_heaps, hak_lock_large_cache, hak_lock_fallback;
 

@@ -97,21 +97,25 @@ bool hak_os_populate(void *start, size_t bytes) {
     return done || unknown;
 }
 
-void *hak_os_resize(void *start, size_t old_bytes, size_t new_bytes) {
+static void *hak_os_mremap(void *start, size_t old_bytes, size_t new_bytes, int flags, void *target) {
     const int saved = errno;
-    void *same = mremap(start, old_bytes, new_bytes, 0);
+    void *moved = mremap(start, old_bytes, new_bytes, flags, target);
     errno = saved;
-    if (same == MAP_FAILED) return NULL;
+    hak_stat_global(os_mremap, 1);
+    hak_stat_memory("mremap", new_bytes, moved);
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+void *hak_os_resize(void *start, size_t old_bytes, size_t new_bytes) {
+    void *same = hak_os_mremap(start, old_bytes, new_bytes, 0, NULL);
+    if (same == NULL) return NULL;
     hak_stat_unmapped(old_bytes);
     hak_stat_mapped(new_bytes);
     return same;
 }
 
 bool hak_os_move(void *start, size_t old_bytes, void *target, size_t new_bytes) {
-    const int saved = errno;
-    void *moved = mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
-    errno = saved;
-    if (moved == MAP_FAILED) return false;
+    if (hak_os_mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == NULL) return false;
     hak_stat_unmapped(old_bytes);
     return true;
 }
@@ -125,16 +129,18 @@ static uint64_t hak_os_clock(clockid_t clock) {
 uint64_t hak_os_coarse_ns(void) { return hak_os_clock(CLOCK_MONOTONIC_COARSE); }
 uint64_t hak_os_ns(void) { return hak_os_clock(CLOCK_MONOTONIC); }
 
-void hak_os_message(const char *text, size_t length) {
+void hak_os_write(int fd, const char *text, size_t length) {
     const int saved = errno;
     while (length > 0) {
-        const ssize_t written = write(STDERR_FILENO, text, length);
+        const ssize_t written = write(fd, text, length);
         if (written <= 0) break;
         text += written;
         length -= (size_t)written;
     }
     errno = saved;
 }
+
+void hak_os_message(const char *text, size_t length) { hak_os_write(STDERR_FILENO, text, length); }
 
 bool hak_os_page_is_mapped(const void *address) {
     const int saved = errno;

@@ -26,7 +26,9 @@ bool hak_os_move(void *start, size_t old_bytes, void *target, size_t new_bytes);
 /* Monotonic clock of a few milliseconds' resolution. */
 uint64_t hak_os_coarse_ns(void);
 uint64_t hak_os_ns(void);
-/* One write to stderr; takes strings and, through the helpers, numbers. Async-signal-safe. */
+/* All of it, unless the system refuses. Async-signal-safe. */
+void hak_os_write(int fd, const char *text, size_t length);
+/* To stderr. */
 void hak_os_message(const char *text, size_t length);
 bool hak_os_page_is_mapped(const void *address);
 

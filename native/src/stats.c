@@ -3,9 +3,11 @@
 
 #if HAK_INSTRUMENTED
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "classify.h"
 #include "config.h"
 #include "heap.h"
 #include "init.h"
@@ -14,8 +16,6 @@
 #include "report.h"
 #include "shared_pool.h"
 #include "superslab.h"
-
-#define HAK_TRACE_DEFAULT_LINES 1000u
 
 hak_stats_t hak_stats;
 uint64_t hak_size_histogram[10];
@@ -47,55 +47,6 @@ void hak_stat_size(size_t size) {
     __atomic_fetch_add(&hak_size_histogram[group], 1, __ATOMIC_RELAXED);
 }
 
-static int hak_trace_file(void) {
-    static int fd = -1;
-    int open_fd = __atomic_load_n(&fd, __ATOMIC_RELAXED);
-    if (open_fd >= 0) return open_fd;
-    open_fd = STDERR_FILENO;
-    if (hak_config.free_route_trace_file != NULL) {
-        const int file = open(hak_config.free_route_trace_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (file >= 0) open_fd = file;
-    }
-    __atomic_store_n(&fd, open_fd, __ATOMIC_RELAXED);
-    return open_fd;
-}
-
-void hak_stat_route(const char *route, const void *ptr) {
-    static uint32_t lines;
-    const uint32_t wanted = hak_config.free_route_trace;
-    if (wanted == 0) return;
-    if (__atomic_fetch_add(&lines, 1, __ATOMIC_RELAXED) >= (wanted == 1 ? HAK_TRACE_DEFAULT_LINES : wanted)) return;
-    char line[96];
-    hak_text_t text = {.text = line, .room = sizeof line};
-    hak_text_put(&text, "[FREE_ROUTE] ");
-    hak_text_put(&text, route);
-    hak_text_put(&text, " ptr=");
-    hak_text_hex(&text, (uintptr_t)ptr);
-    hak_text_put(&text, "\n");
-    if (write(hak_trace_file(), line, text.length) < 0) return;
-}
-
-static void hak_trace_line(const char *tag, const char *what, const char *unit, uint64_t number, const void *place) {
-    char line[128];
-    hak_text_t text = {.text = line, .room = sizeof line};
-    hak_text_put(&text, tag);
-    hak_text_put(&text, what);
-    hak_text_put(&text, unit);
-    hak_text_decimal(&text, number);
-    hak_text_put(&text, " at=");
-    hak_text_hex(&text, (uintptr_t)place);
-    hak_text_put(&text, "\n");
-    hak_os_message(line, text.length);
-}
-
-void hak_stat_acquire(const char *stage, unsigned cls, const void *slab) {
-    if (hak_config.ss_acquire_debug) hak_trace_line("[SS_ACQUIRE] ", stage, " bytes=", hak_class_bytes(cls), slab);
-}
-
-void hak_stat_memory(const char *call, size_t bytes, const void *start) {
-    if (hak_config.mem_trace) hak_trace_line("[MEM_TRACE] ", call, " bytes=", bytes, start);
-}
-
 /* Sums over all heaps of what their bins saw. */
 typedef struct {
     uint64_t tiny_hits, mid_hits, tiny_pushed, mid_pushed, in_outboxes;
@@ -108,7 +59,7 @@ static uint64_t hak_bin_length(const hak_heap_t *heap, unsigned cls) {
     const hak_block_t *block = heap->cache[cls].head;
     uint64_t length = 0;
     while (block != NULL && length < heap->classes[cls].out) {
-        if (hak_map_present() && hak_map_load(hak_map, hak_map_last, block) != code) break;
+        if (hak_code_of(block) != code) break;
         length++;
         block = block->next;
     }
@@ -131,10 +82,31 @@ static void hak_front_totals_add(hak_front_totals_t *totals, const hak_heap_t *h
     }
 }
 
+/* What they had seen when this process was forked. */
+static hak_front_totals_t hak_front_inherited;
+
 static hak_front_totals_t hak_front_totals(void) {
     hak_front_totals_t totals = {0};
     for (uint32_t id = 1; id <= hak_heap_count(); id++) hak_front_totals_add(&totals, hak_heap_by_id(id));
     return totals;
+}
+
+/* Without what was inherited. */
+static hak_front_totals_t hak_front_totals_own(void) {
+    hak_front_totals_t totals = hak_front_totals();
+    totals.tiny_hits -= hak_front_inherited.tiny_hits;
+    totals.mid_hits -= hak_front_inherited.mid_hits;
+    totals.tiny_pushed -= hak_front_inherited.tiny_pushed;
+    totals.mid_pushed -= hak_front_inherited.mid_pushed;
+    totals.in_outboxes -= hak_front_inherited.in_outboxes;
+    return totals;
+}
+
+void hak_stats_after_fork(void) {
+    hak_front_inherited = hak_front_totals();
+    hak_stats = (hak_stats_t){0};
+    for (unsigned group = 0; group < 10; group++) hak_size_histogram[group] = 0;
+    hak_peak_mapped_bytes = hak_mapped_bytes;
 }
 
 static void hak_json_key(hak_text_t *json, const char *key) {
@@ -158,7 +130,7 @@ static void hak_json_open(hak_text_t *json, const char *key) {
 static void hak_json_close(hak_text_t *json) { hak_text_put(json, "}"); }
 
 static void hak_json_routes(hak_text_t *json, const hak_stats_t *stats) {
-    const hak_front_totals_t front = hak_front_totals();
+    const hak_front_totals_t front = hak_front_totals_own();
     const uint64_t mid = front.mid_hits + stats->alloc_mid_refill;
     const uint64_t allocs = front.tiny_hits + stats->alloc_refill + mid + stats->alloc_large + stats->alloc_libc +
                             stats->alloc_failed;
@@ -254,6 +226,7 @@ static void hak_json_system(hak_text_t *json, const hak_stats_t *stats) {
     hak_json_open(json, "os");
     hak_json_number(json, "mmap", stats->os_mmap);
     hak_json_number(json, "munmap", stats->os_munmap);
+    hak_json_number(json, "mremap", stats->os_mremap);
     hak_json_number(json, "madvise", stats->os_madvise);
     hak_json_number(json, "mincore", stats->os_mincore);
     hak_json_number(json, "mapped_bytes", hak_mapped_bytes);
@@ -295,6 +268,17 @@ static void hak_stats_path(hak_text_t *path) {
     path->text[path->length] = '\0';
 }
 
+static void hak_stats_not_written(const char *path) {
+    char line[1200];
+    hak_text_t text = {.text = line, .room = sizeof line};
+    hak_text_put(&text, "[hakmem] the statistics file cannot be opened (errno ");
+    hak_text_decimal(&text, (uint64_t)errno);
+    hak_text_put(&text, "): ");
+    hak_text_put(&text, path);
+    hak_text_put(&text, "\n");
+    hak_os_message(line, text.length);
+}
+
 void hak_stats_write(void) {
     static uint32_t written;
     if (hak_config.stats_file == NULL || __atomic_exchange_n(&written, 1, __ATOMIC_RELAXED) != 0) return;
@@ -316,10 +300,11 @@ void hak_stats_write(void) {
     hak_text_put(&json, "}\n");
     hak_stats_path(&path);
     const int fd = open(path_text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) return;
-    size_t done = 0;
-    ssize_t got;
-    while (done < json.length && (got = write(fd, json_text + done, json.length - done)) > 0) done += (size_t)got;
+    if (fd < 0) {
+        hak_stats_not_written(path_text);
+        return;
+    }
+    hak_os_write(fd, json_text, json.length);
     close(fd);
 }
 

@@ -20,7 +20,7 @@
     X(stage1) X(stage2) X(stage3)                                                                 \
     X(superslabs_created) X(superslabs_released) X(slabs_acquired) X(slabs_released)              \
     X(remote_sent) X(remote_chains) X(inbox_drains)                                                                \
-    X(os_mmap) X(os_munmap) X(os_madvise) X(os_mincore)                                         \
+    X(os_mmap) X(os_munmap) X(os_mremap) X(os_madvise) X(os_mincore)                            \
     X(c23_refills) X(smallmid_superslabs) X(stage1_lockfree) X(nodes_made) X(nodes_exhausted)    \
     X(superslabs_prewarmed) X(arena_reserved) X(arena_reused) X(arena_kept) X(arena_returned)    \
     X(huge_advised)
@@ -53,6 +53,8 @@ void hak_stat_count_call(uint64_t *counter);
 void hak_stat_mapped(size_t bytes);
 void hak_stat_unmapped(size_t bytes);
 void hak_stat_size(size_t size);
+/* Which files the traces go to: those that are open as such now. Once, after the configuration is read. */
+void hak_trace_init(void);
 /* Prints "[FREE_ROUTE] route ptr=0x…" while lines are left. */
 void hak_stat_route(const char *route, const void *ptr);
 /* "[SS_ACQUIRE] stage bytes=… at=0x…" (the class's block size, the slab) and "[MEM_TRACE] call bytes=… at=0x…" on stderr,
@@ -61,6 +63,8 @@ void hak_stat_acquire(const char *stage, unsigned cls, const void *slab);
 void hak_stat_memory(const char *call, size_t bytes, const void *start);
 /* Writes the statistics file once, if one was asked for. Async-signal-safe. */
 void hak_stats_write(void);
+/* In the child of a fork: it counts what it does itself. What is mapped and live it has inherited. */
+void hak_stats_after_fork(void);
 
 #else
 
@@ -75,6 +79,8 @@ void hak_stats_write(void);
 #define hak_stat_acquire(stage, cls, slab) ((void)0)
 #define hak_stat_memory(call, bytes, start) ((void)0)
 #define hak_stats_write() ((void)0)
+#define hak_stats_after_fork() ((void)0)
+#define hak_trace_init() ((void)0)
 
 #endif
 

@@ -5,6 +5,7 @@ python3 test/test_counters.py INSTRUMENTED-BUILD-FOLDER"""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,11 +91,104 @@ class Counters(unittest.TestCase):
         for stage in ("stage1", "stage2", "stage3"):
             self.assertEqual(errors.count(f" {stage} "), counted["stages"][stage])
         _, counted, errors = run(WORKLOADS["large"], HAKMEM_MEM_TRACE="1", HAKMEM_RETAIN_MB="0")
-        self.assertRegex(errors, r"^(\[MEM_TRACE\] (mmap|munmap|purge) bytes=\d+ at=0x[0-9a-f]+\n)+$")
+        self.assertRegex(errors, r"^(\[MEM_TRACE\] (mmap|munmap|mremap|purge) bytes=\d+ at=0x[0-9a-f]+\n)+$")
         self.assertEqual(errors.count(" munmap "), counted["os"]["munmap"])
         self.assertEqual(
             errors.count(" mmap ") + errors.count(" purge "), counted["os"]["mmap"] + counted["os"]["madvise"]
         )
+
+    def test_mappings_that_grow_or_move_are_counted_and_traced(self) -> None:
+        code = (
+            "libc.realloc.restype, libc.realloc.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t]\n"
+            "block = libc.malloc(2 << 20)\n"
+            "for megabytes in range(3, 40): block = libc.realloc(block, megabytes << 20)\n"
+        )
+        _, counted, errors = run_python(code, HAKMEM_MEM_TRACE="1")
+        self.assertGreaterEqual(counted["os"]["mremap"], 37)
+        self.assertEqual(errors.count(" mremap "), counted["os"]["mremap"])
+        self.assertIn(f" mremap bytes={(39 << 20) + 65536} ", errors)
+
+    def test_traces_do_not_go_to_files_that_the_program_opened_in_their_place(self) -> None:
+        """The program closes what it did not open; its own files get the same numbers."""
+        code = (
+            "import os\n"
+            "os.closerange(3, 64)\n"
+            "path = os.environ['OWN_FILE']\n"
+            "files = [os.open(path, os.O_RDWR | os.O_CREAT) for _ in range(20)]\n"
+            "os.dup2(files[0], 2)\n"
+            "for _ in range(50): libc.free(libc.malloc(100)), libc.free(libc.malloc(3 << 20))\n"
+            "print(os.stat(path).st_size)"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            own, trace = Path(folder, "own"), Path(folder, "trace")
+            settings = {"HAKMEM_FREE_ROUTE_TRACE": "1000000", "HAKMEM_MEM_TRACE": "1", "HAKMEM_SS_ACQUIRE_DEBUG": "1"}
+            for place in ({}, {"HAKMEM_FREE_ROUTE_TRACE_FILE": str(trace)}):
+                output, _, errors = run_python(code, OWN_FILE=str(own), HAKMEM_RETAIN_MB="0", **settings, **place)
+                self.assertEqual((output, own.read_text()), ("0\n", ""))
+                self.assertIn("[MEM_TRACE] ", errors)
+            self.assertRegex(trace.read_text(), r"^(\[FREE_ROUTE\] \w+ ptr=0x[0-9a-f]+\n)+$")
+
+    def test_a_forked_child_counts_what_it_does_itself(self) -> None:
+        code = (
+            "import os\n"
+            "blocks = [libc.malloc(100) for _ in range(20000)]\n"
+            "for block in blocks[5000:]: libc.free(block)\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    for block in blocks[:300]: libc.free(block)\n"
+            "    for _ in range(700): libc.malloc(100)\n"
+            "    libc.exit(0)\n"
+            "os.waitpid(child, 0)\n"
+            "print(child)"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {
+                **os.environ,
+                "LD_PRELOAD": str(LIBRARY),
+                "HAKMEM_STATS_FILE": f"{folder}/%p",
+                "HAKMEM_SIZE_HIST": "1",
+            }
+            prologue = "import ctypes; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p\n"
+            done = subprocess.run(
+                [sys.executable, "-c", prologue + "libc.free.argtypes = [ctypes.c_void_p]\n" + code],
+                env=environment, capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            told = {path.name: json.loads(path.read_text()) for path in Path(folder).iterdir()}
+        child = told.pop(done.stdout.strip())
+        (parent,) = told.values()
+        self.assertGreaterEqual(parent["calls"]["malloc"], 20000)
+        self.assertTrue(700 <= child["calls"]["malloc"] < 1000, child["calls"])
+        self.assertTrue(300 <= child["calls"]["free"] < 1000, child["calls"])
+        self.assertLess(sum(child["size_histogram"].values()), 1500)
+        self.assertLess(child["locks"]["shared_pool"]["acquired"], 50)
+        self.assertLess(child["superslabs"]["created"], parent["superslabs"]["created"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can make a program of another user's")
+    def test_a_setuid_program_writes_no_file_that_its_caller_names(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if os.statvfs(folder).f_flag & os.ST_NOSUID:
+                self.skipTest("no setuid programs in the temporary folder")
+            program = shutil.copy(LIBRARY.parents[1] / "bin/random_mixed_hakmem", folder)
+            Path(folder).chmod(0o777)
+            for mode, written in ((0o755, {"stats", "trace"}), (0o4755, set())):
+                os.chown(program, 65534, 65534)
+                Path(program).chmod(mode)
+                environment = {**os.environ, "HAKMEM_FREE_ROUTE_TRACE": "5", "HAKMEM_STATS_FILE": f"{folder}/stats"}
+                environment["HAKMEM_FREE_ROUTE_TRACE_FILE"] = f"{folder}/trace"
+                subprocess.run([program, "--ops", "100"], env=environment, capture_output=True, check=True)
+                self.assertEqual({path.name for path in Path(folder).iterdir()} - {Path(program).name}, written)
+                for name in written:
+                    Path(folder, name).unlink()
+
+    def test_a_statistics_file_that_cannot_be_opened_is_said_once(self) -> None:
+        environment = {**os.environ, "HAKMEM_STATS_FILE": "/nowhere/at/all.%p"}
+        done = subprocess.run(
+            [str(LIBRARY.parents[1] / "bin/random_mixed_hakmem"), "--ops", "100"],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0)
+        said = r"^\[hakmem\] the statistics file cannot be opened \(errno 2\): /nowhere/at/all\.\d+\n$"
+        self.assertRegex(done.stderr, said)
 
     def test_pool_stages_add_up(self) -> None:
         for name in ("mixed", "larson", "mid"):
@@ -131,10 +225,19 @@ class Counters(unittest.TestCase):
             )
             self.assertEqual(done.returncode, -signal.SIGSEGV)
             self.assertRegex(
-                done.stderr, r"\[hakmem\] fatal signal 11 \(SIGSEGV\) at address 0x[0-9a-f]+ build \S+ instrumented"
+                done.stderr, r"^\[hakmem\] fatal signal 11 \(SIGSEGV\) build \S+ instrumented\n$"
             )
             (written,) = Path(folder).iterdir()
             self.assertGreater(json.loads(written.read_text())["alloc_routes"]["front_hit"], 0)
+
+    def test_the_message_names_the_address_that_was_not_there(self) -> None:
+        code = "import ctypes; ctypes.string_at(0x7531)"
+        environment = {**os.environ, "LD_PRELOAD": str(LIBRARY)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        self.assertEqual(done.returncode, -signal.SIGSEGV)
+        self.assertIn("(SIGSEGV) at address 0x7531 build", done.stderr)
 
     def test_programs_keep_their_own_signal_handlers(self) -> None:
         code = "import faulthandler, os, signal; faulthandler.enable(); os.kill(os.getpid(), signal.SIGABRT)"

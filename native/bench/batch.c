@@ -51,7 +51,6 @@ int main(int argc, char **argv) {
     if (count > 0) options.ops = bench_number("BATCHES", argv[1], 1, UINT64_MAX / 4);
     if (count > 1) options.size_min = options.size_max = bench_number("SIZE", argv[2], 1, 1u << 30);
     bench_check(&options);
-    if (options.ops == 0 || options.mode != BENCH_REPLACE) bench_usage_error("only --ops and --mode replace are known here");
     worker_t *workers = bench_map(options.threads * sizeof *workers);
     for (unsigned i = 0; i < options.threads; i++) {
         workers[i].options = &options;

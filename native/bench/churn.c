@@ -48,8 +48,6 @@ int main(int argc, char **argv) {
     if (count > 1) options.working_set = bench_number("SLOTS", argv[2], 1, 1u << 28);
     if (count > 2) options.seed = bench_number("SEED", argv[3], 0, UINT64_MAX / 2);
     bench_check(&options);
-    if (options.ops == 0 || options.mode != BENCH_REPLACE || options.threads != 1)
-        bench_usage_error("churn runs in one thread, is bound by --ops and knows only --mode replace");
     churn_t churn = {.slots = bench_map(options.working_set * sizeof(void *)), .random = bench_seed(options.seed, 0)};
     bench_warmup_begins();
     BENCH_BY_ALLOCATOR(options.allocator, run_rounds, &options, &churn, options.warmup);

@@ -104,24 +104,38 @@ static unsigned bench_parse_word(const char *name, const char *text, const char 
 static const char *const bench_modes[] = {"replace", "toggle", NULL};
 static const char *const bench_allocators[] = {"real", "empty", "null", NULL};
 
+/* An option that does nothing here must not be taken in silence: each benchmark knows those that its usage names. */
+static void bench_refuse_unknown(const bench_options_t *options, const char *option, const char *usage) {
+    char named[32];
+    snprintf(named, sizeof named, "--%s ", option);
+    if (strstr(usage, named) == NULL) bench_usage_error("%s knows no --%s; see --help", options->benchmark, option);
+}
+
 int bench_parse(bench_options_t *options, int argc, char **argv, const char *usage) {
     static const struct option names[] = {
         {"ops", 1, NULL, 'o'},  {"seconds", 1, NULL, 't'}, {"size", 1, NULL, 's'},    {"ws", 1, NULL, 'w'},
         {"seed", 1, NULL, 'r'}, {"threads", 1, NULL, 'n'}, {"rounds", 1, NULL, 'g'},  {"mode", 1, NULL, 'm'},
         {"help", 0, NULL, 'h'}, {"warmup", 1, NULL, 'u'},  {"allocator-mode", 1, NULL, 'a'}, {NULL, 0, NULL, 0}};
-    int option;
-    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+    int option, at;
+    bool counted = false, timed = false;
+    while ((option = getopt_long(argc, argv, "", names, &at)) != -1) {
+        if (option != 'h' && option != '?') bench_refuse_unknown(options, names[at].name, usage);
         switch (option) {
-        case 'o': options->ops = bench_number("--ops", optarg, 1, UINT64_MAX / 4); options->seconds = 0; break;
-        case 't': options->seconds = (double)bench_number("--seconds", optarg, 1, 86400); options->ops = 0; break;
+        case 'o':
+            options->ops = bench_number("--ops", optarg, 1, UINT64_MAX / 4);
+            options->seconds = 0;
+            counted = true;
+            break;
+        case 't':
+            options->seconds = (double)bench_number("--seconds", optarg, 1, 86400);
+            options->ops = 0;
+            timed = true;
+            break;
         case 's': bench_parse_size(options, optarg); break;
         case 'w': options->working_set = bench_number("--ws", optarg, 1, 1u << 28); break;
         case 'r': options->seed = bench_number("--seed", optarg, 0, UINT64_MAX / 2); break;
         case 'n': options->threads = (unsigned)bench_number("--threads", optarg, 1, 1024); break;
-        case 'g':
-            if (options->rounds == 0) bench_usage_error("%s knows no --rounds", options->benchmark);
-            options->rounds = bench_number("--rounds", optarg, 1, UINT32_MAX);
-            break;
+        case 'g': options->rounds = bench_number("--rounds", optarg, 1, UINT32_MAX); break;
         case 'u': options->warmup = bench_number("--warmup", optarg, 0, UINT64_MAX / 4); break;
         case 'm': options->mode = bench_parse_word("--mode", optarg, bench_modes); break;
         case 'a': options->allocator = bench_parse_word("--allocator-mode", optarg, bench_allocators); break;
@@ -129,6 +143,7 @@ int bench_parse(bench_options_t *options, int argc, char **argv, const char *usa
         default: exit(2);
         }
     }
+    if (counted && timed) bench_usage_error("a run ends after --ops or after --seconds, not both");
     for (int i = optind; i < argc; i++) argv[1 + i - optind] = argv[i];
     return argc - optind;
 }

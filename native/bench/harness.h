@@ -50,7 +50,7 @@ typedef struct {
 } bench_counts_t;
 
 /* Long options over the defaults in `options`; positional arguments are left in `argv` and their number is returned.
- * `--help` prints `usage` and ends the process; so does a bad option, with exit status 2. */
+ * Options that `usage` does not name are refused. `--help` prints `usage` and ends the process; so does a bad option, with exit status 2. */
 int bench_parse(bench_options_t *options, int argc, char **argv, const char *usage);
 /* Number from a positional argument, or exit 2 with a sentence that names it. */
 uint64_t bench_number(const char *name, const char *text, uint64_t least, uint64_t most);

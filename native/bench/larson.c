@@ -106,6 +106,7 @@ static void *timer(void *argument) {
 static void positional(bench_options_t *options, int count, char **argument) {
     if (count > 7) bench_usage_error("at most seven arguments, got %d", count);
     if (count > 0) {
+        if (options->ops != 0) bench_usage_error("a run ends after --ops or after SECONDS, not both");
         options->seconds = (double)bench_number("SECONDS", argument[0], 1, 86400);
         options->ops = 0;
     }
@@ -134,8 +135,6 @@ int main(int argc, char **argv) {
                                .rounds = 1000, .seed = 42, .threads = 1};
     positional(&options, bench_parse(&options, argc, argv, usage), argv + 1);
     bench_check(&options);
-    if (options.mode != BENCH_REPLACE) bench_usage_error("larson has no toggle mode");
-    if (options.warmup != 0) bench_usage_error("larson knows no --warmup: filling the chunks is its warm-up");
     chain_t *chains = chains_make(&options);
     pthread_t clock;
     if (options.ops == 0 && pthread_create(&clock, NULL, timer, &options) != 0) bench_fail("cannot start the timer thread");

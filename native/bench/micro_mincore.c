@@ -84,8 +84,7 @@ static void options_check(const bench_options_t *options) {
     bench_check(options);
     if (options->ops < BATCH || options->ops > 1u << 28 || options->ops % BATCH != 0)
         bench_usage_error("--ops must be a multiple of %d up to 2^28, got: %llu", BATCH, (unsigned long long)options->ops);
-    if (options->threads != 1 || options->mode != BENCH_REPLACE || options->allocator == BENCH_NULL)
-        bench_usage_error("one thread, mode replace, allocator mode real or empty");
+    if (options->allocator == BENCH_NULL) bench_usage_error("allocator mode real or empty: nothing is allocated here");
 }
 
 int main(int argc, char **argv) {

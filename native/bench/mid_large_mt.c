@@ -21,7 +21,6 @@ int main(int argc, char **argv) {
                                .working_set = 2048, .seed = 42, .threads = 2, .warmup = 10000, .mode = BENCH_TOGGLE};
     positional(&options, bench_parse(&options, argc, argv, usage), argv + 1);
     bench_check(&options);
-    if (options.ops == 0) bench_usage_error("mid_large_mt is bound by --ops, not by --seconds");
     const bench_counts_t counts = bench_workers(&options);
     bench_print(&options, &counts);
     return 0;

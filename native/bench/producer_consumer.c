@@ -82,7 +82,6 @@ int main(int argc, char **argv) {
     if (count > 0) options.ops = bench_number("OPERATIONS", argv[1], 1, UINT64_MAX / 4);
     bench_check(&options);
     if (options.threads % 2 != 0) bench_usage_error("producers and consumers come in pairs: --threads must be even");
-    if (options.ops == 0 || options.mode != BENCH_REPLACE) bench_usage_error("only --ops and --mode replace are known here");
     const unsigned pairs = options.threads / 2;
     pair_t *pair = bench_map(pairs * sizeof *pair);
     side_t *sides = bench_map(options.threads * sizeof *sides);

@@ -29,7 +29,6 @@ int main(int argc, char **argv) {
                                .working_set = 4096, .seed = 42, .threads = 1, .warmup = 100000};
     positional(&options, bench_parse(&options, argc, argv, usage), argv + 1);
     bench_check(&options);
-    if (options.ops == 0) bench_usage_error("random_mixed is bound by --ops, not by --seconds");
     const bench_counts_t counts = bench_workers(&options);
     bench_print(&options, &counts);
     return 0;

@@ -67,7 +67,6 @@ int main(int argc, char **argv) {
     if (count > 1) options.working_set = bench_number("BLOCKS", argv[2], 1, 1u << 28);
     if (count > 2) options.rounds = bench_number("ROUNDS", argv[3], 1, UINT32_MAX);
     bench_check(&options);
-    if (options.ops == 0 || options.mode != BENCH_REPLACE) bench_usage_error("only --ops and --mode replace are known here");
     line_t *lines = bench_map(options.threads * sizeof *lines);
     for (unsigned i = 0; i < options.threads; i++) {
         lines[i].options = &options;

@@ -5,6 +5,9 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "os.h"
+#include "report.h"
+
 hak_config_t hak_config = {
 #define HAK_NUMBER(field, variable, value, least, most) .field = value,
     HAK_CONFIG_NUMBERS(HAK_NUMBER)
@@ -25,20 +28,31 @@ static const char *hak_env_value(const char *entry, const char *name) {
     return *name == '\0' && *entry == '=' ? entry + 1 : NULL;
 }
 
-/* Decimal digits only; anything else, and what lies outside the limits, leaves the default. */
-static void hak_config_number(uint32_t *field, const char *text, uint32_t least, uint32_t most) {
+/* "[hakmem] <variable>=<text> is none of <known>: the default stays" */
+static void hak_config_refuse(const char *variable, const char *text, const char *known) {
+    char line[200];
+    hak_text_t said = {.text = line, .room = sizeof line - 1};
+    const char *const parts[] = {"[hakmem] ", variable, "=", text, " is none of ", known, ": the default stays"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) hak_text_put(&said, parts[i]);
+    line[said.length++] = '\n';
+    hak_os_message(line, said.length);
+}
+
+/* Decimal digits only, and within the limits. */
+static bool hak_config_number(uint32_t *field, const char *text, uint32_t least, uint32_t most) {
     uint64_t value = 0;
-    if (*text == '\0') return;
+    if (*text == '\0') return false;
     for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9') return;
+        if (*text < '0' || *text > '9') return false;
         value = value * 10 + (uint64_t)(*text - '0');
-        if (value > most) return;
+        if (value > most) return false;
     }
     if (value >= least) *field = (uint32_t)value;
+    return value >= least;
 }
 
 /* `choices` is "first|second|…"; the field becomes the index of the one that equals `text`. */
-static void hak_config_word(uint32_t *field, const char *text, const char *choices) {
+static bool hak_config_word(uint32_t *field, const char *text, const char *choices) {
     for (uint32_t index = 0; *choices != '\0'; index++) {
         const char *letter = text;
         while (*choices != '\0' && *choices != '|' && *choices == *letter) {
@@ -47,11 +61,12 @@ static void hak_config_word(uint32_t *field, const char *text, const char *choic
         }
         if (*letter == '\0' && (*choices == '\0' || *choices == '|')) {
             *field = index;
-            return;
+            return true;
         }
         while (*choices != '\0' && *choices != '|') choices++;
         if (*choices == '|') choices++;
     }
+    return false;
 }
 
 #if HAK_INSTRUMENTED
@@ -78,11 +93,15 @@ static void hak_config_entry(const char *entry) {
     const char *value;
     if (entry[0] != 'H' || entry[1] != 'A' || entry[2] != 'K') return;
 #define HAK_NUMBER(field, variable, fallback, least, most) \
-    if ((value = hak_env_value(entry, variable)) != NULL) hak_config_number(&hak_config.field, value, least, most);
+    if ((value = hak_env_value(entry, variable)) != NULL && *value != '\0' && \
+        !hak_config_number(&hak_config.field, value, least, most))             \
+        hak_config_refuse(variable, value, #least " to " #most);
     HAK_CONFIG_NUMBERS(HAK_NUMBER)
 #undef HAK_NUMBER
 #define HAK_WORD(field, variable, choices, fallback) \
-    if ((value = hak_env_value(entry, variable)) != NULL) hak_config_word(&hak_config.field, value, choices);
+    if ((value = hak_env_value(entry, variable)) != NULL && *value != '\0' && \
+        !hak_config_word(&hak_config.field, value, choices))                   \
+        hak_config_refuse(variable, value, choices);
     HAK_CONFIG_WORDS(HAK_WORD)
 #undef HAK_WORD
 #define HAK_TEXT(field, variable) \

@@ -1,6 +1,6 @@
 /* Every build switch of hakmem, with its default, its levels and its cost.
  *
- * A switch always has a value and is tested with #if, never #ifdef (the build runs with -Werror=undef).
+ * A switch has a value and is tested with #if, never #ifdef (the build runs with -Werror=undef).
  * Set one with `make SWITCHES="-DHAK_COLOUR=0"`; the build string of each binary records it. */
 #ifndef HAK_SWITCHES_H
 #define HAK_SWITCHES_H
@@ -9,6 +9,13 @@
  * Cost: one increment for each malloc served by the front. */
 #ifndef HAK_INSTRUMENTED
 #define HAK_INSTRUMENTED 0
+#endif
+
+/* The historical name of the release flavour: 1 is HAK_INSTRUMENTED 0. It decides nothing, and must not claim another flavour. */
+#if defined(HAKMEM_BUILD_RELEASE)
+#if (HAKMEM_BUILD_RELEASE != 0) == (HAK_INSTRUMENTED != 0)
+#error "HAKMEM_BUILD_RELEASE says another flavour than FLAVOUR; give FLAVOUR=release or FLAVOUR=instrumented"
+#endif
 #endif
 
 /* How the inlined free finds the class of a pointer.

@@ -128,21 +128,43 @@ class Benchmarks(unittest.TestCase):
             ("random_mixed", "--size", "0"): "--size must be between",
             ("random_mixed", "--mode", "fast"): "does not know 'fast'",
             ("random_mixed", "1", "2", "3", "4"): "at most three arguments",
-            ("random_mixed", "--seconds", "1"): "bound by --ops",
-            ("random_mixed", "--rounds", "5"): "knows no --rounds",
-            ("larson", "--warmup", "5"): "knows no --warmup",
+            ("random_mixed", "--rounds", "5"): "random_mixed knows no --rounds",
+            ("larson", "--ops", "1000", "--seconds", "1"): "after --ops or after --seconds, not both",
+            ("larson", "--seconds", "1", "--ops", "1000"): "after --ops or after --seconds, not both",
+            ("larson", "--ops", "1000", "1"): "after --ops or after SECONDS, not both",
             ("mid_large_mt", "-1"): "invalid option",
             ("micro_mincore", "6400", "sometimes"): "CASE does not know 'sometimes'",
             ("micro_mincore", "100"): "must be a multiple of 64",
             ("micro_mincore", "--allocator-mode", "null"): "allocator mode real or empty",
-            ("micro_fastpath", "--threads", "2"): "one thread",
-            ("thread_churn", "--seconds", "1"): "only --ops",
         }
         for command, message in cases.items():
             done = execute(*command)
             self.assertEqual(done.returncode, 2, command)
             self.assertIn(message, done.stderr)
             self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), command)
+
+    def test_options_that_do_nothing_are_refused(self) -> None:
+        given = {"--seconds": "1", "--size": "64", "--ws": "9", "--seed": "1", "--threads": "2", "--rounds": "3"}
+        given |= {"--warmup": "7", "--mode": "replace"}
+        refused = {
+            "batch": {"--seconds", "--rounds", "--mode"},
+            "churn": {"--seconds", "--rounds", "--mode", "--threads"},
+            "larson": {"--warmup", "--mode"},
+            "micro_fastpath": {"--seconds", "--rounds", "--mode", "--threads"},
+            "micro_mincore": set(given) - {"--seed"},
+            "mid_large_mt": {"--seconds", "--rounds"},
+            "producer_consumer": {"--seconds", "--rounds", "--mode"},
+            "random_mixed": {"--seconds", "--rounds"},
+            "thread_churn": {"--seconds", "--mode"},
+        }
+        self.assertEqual(set(refused), {*BENCHES, "micro_mincore"})
+        for name, options in refused.items():
+            usage = execute(name, "--help").stdout
+            self.assertEqual({option for option in given if f"{option} " not in usage}, options, name)
+            for option in options:
+                done = execute(name, option, given[option])
+                self.assertEqual((done.returncode, done.stdout), (2, ""), (name, option))
+                self.assertEqual(done.stderr, f"{name}: {name} knows no {option}; see --help\n")
 
     def test_same_seed_same_calls(self) -> None:
         arguments = ("--ops", "30000", "--mode", "toggle", "--seed", "5")

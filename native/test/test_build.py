@@ -147,6 +147,26 @@ class Build(unittest.TestCase):
             for path in folders:
                 path.chmod(0o755)
 
+    def test_a_program_links_the_archive(self) -> None:
+        """GIVEN a program that links libhakmem.a, THEN its malloc is hakmem's: 100 bytes have room for 112."""
+        make(self.release, "COMMIT=abc123", "DIRTY=0", targets=("lib/libhakmem.a",))
+        source, program = SCRATCH / "program.c", SCRATCH / "program"
+        source.write_text(
+            "#include <malloc.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
+            'int main(void) { void *p = malloc(100); printf("%zu\\n", malloc_usable_size(p)); free(p); return 0; }\n'
+        )
+        archive = str(self.release / "lib/libhakmem.a")
+        subprocess.run(["gcc", "-o", str(program), str(source), archive, "-pthread"], check=True)
+        self.assertEqual(subprocess.run([program], capture_output=True, text=True, check=True).stdout, "112\n")
+
+    def test_the_historical_name_of_release_must_not_contradict(self) -> None:
+        for flavour, value, accepted in (("release", 1, True), ("release", 0, False), ("instrumented", 0, True)):
+            define = [f"-DHAK_INSTRUMENTED={int(flavour != 'release')}", f"-DHAKMEM_BUILD_RELEASE={value}"]
+            command = ["gcc", "-fsyntax-only", *define, "-x", "c", str(ROOT / "src/switches.h")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode == 0, accepted, (flavour, value))
+            self.assertEqual("says another flavour" in done.stderr, not accepted)
+
     def test_an_unknown_flavour_is_refused(self) -> None:
         command = ["make", "-f", str(ROOT / "Makefile"), "FLAVOUR=fast", f"OUT={SCRATCH / 'none'}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

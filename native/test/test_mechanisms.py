@@ -28,6 +28,19 @@ def moved(counted: dict, prefix: str = "") -> set[str]:
 
 
 class Mechanisms(unittest.TestCase):
+    def test_values_that_mean_nothing_are_said_and_leave_the_default(self) -> None:
+        given = {"HAKMEM_CLASSIFY": "fast", "HAKMEM_RETAIN_MB": "65537", "HAKMEM_THP": "x", "HAKMEM_PREWARM_MB": ""}
+        told, counted, errors = run(WORKLOADS["small"], **given)
+        self.assertEqual(
+            set(errors.splitlines()),
+            {
+                "[hakmem] HAKMEM_CLASSIFY=fast is none of map|header|registry|dual: the default stays",
+                "[hakmem] HAKMEM_RETAIN_MB=65537 is none of 0 to 65536: the default stays",
+                "[hakmem] HAKMEM_THP=x is none of 0 to 2: the default stays",
+            },
+        )
+        self.assertEqual(counted["free_routes"]["map_fast"], told["total_free_calls"])
+
     def test_each_way_to_classify_takes_all_tiny_frees(self) -> None:
         ways = {"map": "map_fast", "header": "header_fast", "registry": "ss_hit"}
         for setting, route in ways.items():

@@ -48,9 +48,8 @@ static inline size_t hak_class_bytes(unsigned cls) {
     return (size_t)(9u + (step & 7u)) << (7u + (step >> 3));
 }
 
-/* The documents' classes 2 and 3 (128 and 256 bytes) and their small-mid layer (256 bytes to 1 KB). */
+/* The documents' classes 2 and 3 (128 and 256 bytes). */
 static inline bool hak_class_is_c23(unsigned cls) { return cls > 64 / 16 && cls <= 256 / 16; }
-static inline bool hak_class_is_smallmid(unsigned cls) { return cls >= 256 / 16 && cls <= HAK_TINY_CLASSES; }
 
 static inline bool hak_class_is_aligned(unsigned cls) { return cls >= HAK_ALIGNED_FIRST; }
 

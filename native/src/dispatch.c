@@ -5,6 +5,7 @@
 
 #include "classify.h"
 #include "config.h"
+#include "drain.h"
 #include "fallback.h"
 #include "init.h"
 #include "large.h"

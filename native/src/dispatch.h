@@ -3,7 +3,7 @@
 #ifndef HAK_DISPATCH_H
 #define HAK_DISPATCH_H
 
-#include "front.h"
+#include "tiny.h"
 
 /* Sizes that are not tiny: mid from the thread's own bins, the rest by hak_alloc_slow. */
 void *hak_alloc_beyond_tiny(size_t size, hak_heap_t *heap);

@@ -1,4 +1,4 @@
-/* The front: what every call runs and most calls end in. A miss returns NULL or false and costs nothing else.
+/* The front caches: each thread's bins of free blocks, and whose bin a pointer belongs into. A miss costs nothing else.
  *
  * There is no guard here: thread start, configuration, tracing and the historical variants all hide behind an empty bin or
  * a tag that matches nothing. */
@@ -25,12 +25,6 @@ static inline void hak_bin_push(hak_bin_t *bin, void *ptr) {
     bin->head = block;
 }
 
-/* `size` is at most HAK_TINY_MAX. */
-static inline void *tiny_alloc_fast(hak_heap_t *heap, size_t size) {
-    if (HAK_CLASSIFY == HAK_CLASSIFY_HEADER) size++;
-    return hak_bin_pop(&heap->bins[hak_class_of_tiny(size)]);
-}
-
 /* The class of a tiny or mid block of `heap`; HAK_CLASSES or more for everything else. */
 #if HAK_CLASSIFY == HAK_CLASSIFY_MAP
 static inline hak_code_t hak_front_class(const hak_heap_t *heap, const void *ptr) {
@@ -48,14 +42,5 @@ static inline hak_code_t hak_front_class(const hak_heap_t *heap, const void *ptr
     return hak_registry_lookup(ptr) - heap->tag;
 }
 #endif
-
-/* Tiny and mid blocks of the caller's own heap; everything else is false: NULL, remote, large, foreign. */
-static inline bool tiny_free_fast(hak_heap_t *heap, void *ptr) {
-    const hak_code_t cls = hak_front_class(heap, ptr);
-    if (HAK_UNLIKELY(cls >= HAK_CLASSES)) return false;
-    if (HAK_CHECK_HEAD && HAK_UNLIKELY(heap->bins[cls].head == ptr)) return false;
-    hak_bin_push(&heap->bins[cls], ptr);
-    return true;
-}
 
 #endif

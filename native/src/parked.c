@@ -3,9 +3,9 @@
 #include <sched.h>
 
 #include "config.h"
+#include "drain.h"
 #include "lock.h"
 #include "os.h"
-#include "refill.h"
 #include "remote.h"
 
 /* Both under the heaps' lock. */

@@ -1,6 +1,7 @@
 #include "remote.h"
 
 #include "parked.h"
+#include "superslab.h"
 
 static void hak_inbox_send(uint32_t owner, hak_block_t *head, uint32_t count) {
     hak_heap_t *to = hak_heap_by_id(owner);
@@ -21,6 +22,21 @@ static void hak_outbox_flush(hak_heap_t *heap, unsigned cls) {
     box->count = 0;
     heap->outbox_mask[cls >> 6] &= ~((uint64_t)1 << (cls & 63));
     hak_inbox_send(box->owner, head, count);
+}
+
+bool hak_inbox_receive(hak_heap_t *heap) {
+    if (__atomic_load_n(&heap->inbox, __ATOMIC_RELAXED) == NULL) return false;
+    hak_block_t *chain = __atomic_exchange_n(&heap->inbox, NULL, __ATOMIC_ACQUIRE);
+    if (chain == NULL) return false;
+    hak_stat_global(inbox_drains, 1);
+    while (chain != NULL) {
+        hak_block_t *const next = hak_chain_next(chain);
+        hak_heap_class_t *class = &heap->classes[hak_code_class(hak_superslab_code(hak_superslab_of(chain), chain))];
+        hak_chain_link(chain, class->pending, hak_chain_count(chain));
+        class->pending = chain;
+        chain = next;
+    }
+    return true;
 }
 
 hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls) {

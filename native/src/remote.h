@@ -75,6 +75,8 @@ static inline bool hak_remote_push(hak_heap_t *heap, void *ptr, hak_code_t code)
     return true;
 }
 
+/* Whole chains that others freed, sorted by class into `pending`. False if there were none. */
+bool hak_inbox_receive(hak_heap_t *heap);
 /* The blocks of a chain as a plain list. */
 hak_block_t *hak_chain_unpack(hak_block_t *head, unsigned cls);
 /* `heap` is the caller's own, or one without id: then the block is sent at once. */

@@ -7,6 +7,7 @@
 #include "node_pool.h"
 #include "os.h"
 #include "stats.h"
+#include "smallmid.h"
 #include "superslab.h"
 
 /* SuperSlabs looked at for a run of several slots before a new one is made. */
@@ -103,7 +104,7 @@ static unsigned hak_pool_run(uint64_t mask, unsigned slots) {
 /* Who shares a SuperSlab with the class: all classes; the small-mid layer by itself; without stage 2 nobody. */
 static unsigned hak_pool_domain(unsigned cls) {
     if (!hak_config.pool_stage2) return cls;
-    return hak_config.smallmid && hak_class_is_smallmid(cls) ? HAK_DOMAIN_SMALLMID : HAK_DOMAIN_SHARED;
+    return hak_smallmid_serves(cls) ? HAK_DOMAIN_SMALLMID : HAK_DOMAIN_SHARED;
 }
 
 /* Stage 1. */

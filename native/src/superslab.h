@@ -39,7 +39,6 @@ struct hak_superslab_s {
 
 #define HAK_SUPERSLAB_ALL_FREE (~(uint64_t)1)
 #define HAK_DOMAIN_SHARED 0u
-#define HAK_DOMAIN_SMALLMID 0xFFu
 
 static inline hak_superslab_t *hak_superslab_of(const void *ptr) {
     return (hak_superslab_t *)((uintptr_t)ptr & ~(HAK_SUPERSLAB_BYTES - 1));

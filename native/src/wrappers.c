@@ -4,11 +4,11 @@
 
 #include "config.h"
 #include "dispatch.h"
+#include "drain.h"
 #include "fallback.h"
 #include "heap.h"
 #include "large_cache.h"
 #include "parked.h"
-#include "refill.h"
 #include "shared_pool.h"
 
 #if HAK_INTERPOSE

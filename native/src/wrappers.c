@@ -28,26 +28,21 @@ static inline bool hak_guard_enter(void) {
            __atomic_load_n(&hak_guard_flags[2], __ATOMIC_RELAXED) || __atomic_load_n(&hak_guard_flags[3], __ATOMIC_RELAXED);
 }
 static inline void hak_guard_leave(void) { hak_guard_depth--; }
+#else
+static inline bool hak_guard_enter(void) { return false; }
+static inline void hak_guard_leave(void) {}
 #endif
 
 HAK_HOT HAK_EXPORT void *HAK_NAME(malloc)(size_t size) {
-#if HAK_WRAPPER_GUARDS
     void *ptr = hak_guard_enter() ? hak_alloc_slow(size, hak_tls_heap) : hak_alloc(size);
     hak_guard_leave();
     return ptr;
-#else
-    return hak_alloc(size);
-#endif
 }
 
 HAK_HOT HAK_EXPORT void HAK_NAME(free)(void *ptr) {
-#if HAK_WRAPPER_GUARDS
     if (hak_guard_enter()) hak_free_slow(ptr, hak_tls_heap);
     else hak_free(ptr);
     hak_guard_leave();
-#else
-    hak_free(ptr);
-#endif
 }
 
 HAK_EXPORT void *HAK_NAME(calloc)(size_t count, size_t size) {
@@ -58,10 +53,13 @@ HAK_EXPORT void *HAK_NAME(calloc)(size_t count, size_t size) {
         return NULL;
     }
     hak_stat_call(internal_allocs);
-    return hak_alloc_zeroed(bytes);
+    hak_guard_enter();
+    void *ptr = hak_alloc_zeroed(bytes);
+    hak_guard_leave();
+    return ptr;
 }
 
-HAK_EXPORT void *HAK_NAME(realloc)(void *ptr, size_t size) {
+static inline void *hak_reallocated(void *ptr, size_t size) {
     hak_stat_call(reallocs);
     if (ptr == NULL) {
         hak_stat_call(internal_allocs);
@@ -73,6 +71,13 @@ HAK_EXPORT void *HAK_NAME(realloc)(void *ptr, size_t size) {
         return NULL;
     }
     return hak_realloc(ptr, size);
+}
+
+HAK_EXPORT void *HAK_NAME(realloc)(void *ptr, size_t size) {
+    hak_guard_enter();
+    void *moved = hak_reallocated(ptr, size);
+    hak_guard_leave();
+    return moved;
 }
 
 HAK_EXPORT void *HAK_NAME(reallocarray)(void *ptr, size_t count, size_t size) {
@@ -87,7 +92,10 @@ HAK_EXPORT void *HAK_NAME(reallocarray)(void *ptr, size_t count, size_t size) {
 static void *hak_aligned(size_t alignment, size_t size) {
     hak_stat_call(aligneds);
     hak_stat_call(internal_allocs);
-    return hak_alloc_aligned(alignment, size);
+    hak_guard_enter();
+    void *ptr = hak_alloc_aligned(alignment, size);
+    hak_guard_leave();
+    return ptr;
 }
 
 HAK_EXPORT int HAK_NAME(posix_memalign)(void **result, size_t alignment, size_t size) {
@@ -141,5 +149,5 @@ HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad) {
 }
 
 #if HAK_INTERPOSE
-HAK_EXPORT void cfree(void *ptr) { hak_free(ptr); }
+HAK_EXPORT void cfree(void *ptr) { HAK_NAME(free)(ptr); }
 #endif

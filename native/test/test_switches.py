@@ -81,7 +81,7 @@ class Switches(unittest.TestCase):
             self.assertNotIn("prefetch", instructions(built, "free"))
 
     def test_wrapper_guards_are_a_depth_and_four_flags(self) -> None:
-        for function in ("malloc", "free"):
+        for function in ("malloc", "free", "calloc", "realloc", "memalign", "aligned_alloc"):
             guarded = instructions(library("release", *SEEN), function)
             self.assertGreaterEqual(len(re.findall(r"<hak_guard_flags(?:\+0x[0-9a-f]+)?>", guarded)), 4)
             self.assertRegex(guarded, r"addl\s+\$0x1,%fs:")

@@ -113,6 +113,12 @@ def build_id(path: Path) -> str | None:
     return read_elf(path).build_id
 
 
+def same_build_id(one: str | None, other: str | None) -> bool:
+    """Whether two build ids are the same but for zeros behind one of them: perf has room for 20 bytes and fills it."""
+    shorter, longer = sorted((one or "", other or ""), key=len)
+    return longer.startswith(shorter) and not longer[len(shorter) :].strip("0") and bool(shorter) == bool(longer)
+
+
 def build_string(path: Path, section: str = BUILD_SECTION) -> dict[str, str]:
     """The ``key=value`` lines that a binary carries about its own build; empty when it has no such section."""
     elf = read_elf(path)

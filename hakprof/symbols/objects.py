@@ -1,17 +1,20 @@
 """Finding the ELF file that was mapped, and the debug file that belongs to it, by build id."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePosixPath
 
-from hakprof.elf import DebugLink, ElfFile, read_elf
+from hakprof.elf import SHT_NOBITS, DebugLink, ElfFile, read_elf, same_build_id
 from hakprof.errors import ParseError
+from hakprof.symbols.places import debug_files_by_path, linked_debug_files, stored_debug_files, stored_objects
 from hakprof.symbols.vdso import VDSO, running_vdso
 
 _BLOCK_BYTES = 1 << 20
-_DEBUG_ROOT = Path("/usr/lib/debug")
+_EXECUTABLE = 4  # SHF_EXECINSTR
+_WHOLE = 3  # symbols and debug information
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,10 @@ class FoundObject:
 
 
 class ObjectFinder:
-    """Looks in the given folders (`<folder>/<build id>/<name>`), ~/.debug, /usr/lib/debug, then the recorded path."""
+    """Finds the files of an object: in the given folders (`<folder>/<build id>/<name>`), where perf, debuginfod and
+    packages of debug information store them, and at the recorded path. Of several, that with symbols and debug
+    information is taken.
+    """
 
     def __init__(self, search: Sequence[Path]) -> None:
         self._search = tuple(search)
@@ -31,84 +37,101 @@ class ObjectFinder:
 
     def find(self, path: str, build_id: str | None) -> FoundObject | None:
         """The file for a recorded path and build id, or None. A file of another build is never used."""
-        runtime = self._stored(path, build_id) or self._recorded(path, build_id)
-        if runtime is None and path == VDSO:
-            found = next(self._readable([running_vdso()]), None)
-            runtime = found if found is not None and build_id in {None, found.build_id} else None
+        mapped: list[ElfFile] = []
+        without_code: list[ElfFile] = []
+        complaint = None
+        for each in self._mapped(path, build_id):
+            if isinstance(each, str):
+                complaint = each
+            elif not _holds_code(each):
+                without_code.append(each)
+            else:
+                mapped.append(each)
+                if _worth(each) == _WHOLE:
+                    return FoundObject(each, each)
+        runtime = _best(mapped)
         identity = build_id or (runtime.build_id if runtime else None)
-        debug = self._debug(path, runtime, identity)
-        if runtime is None and debug is None:
-            return None
-        whole = runtime or debug
-        if whole is None:
-            return None
-        return FoundObject(whole, debug or whole)
+        debug = _best(chain([runtime] if runtime else [], without_code, self._debug(path, mapped, identity)))
+        if complaint is not None and debug is None:
+            self.warnings.append(complaint)
+        return FoundObject(runtime or debug, debug) if debug is not None else None
 
-    def _stored(self, path: str, build_id: str | None) -> ElfFile | None:
-        if not build_id:
-            return None
-        name = Path(path).name
-        folders = [folder / build_id for folder in self._search]
-        candidates = [folder / name for folder in folders]
-        candidates += [each for folder in folders if folder.is_dir() for each in sorted(folder.iterdir())]
-        perf_cache = Path.home() / ".debug" / ".build-id" / build_id[:2] / build_id[2:]
-        candidates += [perf_cache / "elf", perf_cache / "vdso"]
-        return next(self._matching(candidates, build_id), None)
+    def _mapped(self, path: str, build_id: str | None) -> Iterator[ElfFile | str]:
+        """Files that may be what was mapped, and why the one at the recorded path is not."""
+        if build_id:
+            stored = stored_objects(PurePosixPath(path).name, build_id, self._search)
+            yield from self._matching(stored, build_id)
+        if path.startswith("/") and not path.startswith("//"):
+            yield self._recorded(Path(path), build_id)
+        elif path == VDSO:
+            own = (running_vdso(),)
+            yield from self._matching(own, build_id) if build_id else self._readable(own)
 
-    def _recorded(self, path: str, build_id: str | None) -> ElfFile | None:
-        if not path.startswith("/") or path.startswith("//"):
-            return None
-        file = Path(path)
-        if not file.is_file():
-            self.warnings.append(f"{path}: not found, its samples stay without names")
-            return None
+    def _recorded(self, file: Path, build_id: str | None) -> ElfFile | str:
         try:
+            if not file.is_file():
+                return f"{file}: not found, its samples stay without names"
             elf = read_elf(file)
         except ParseError as error:
-            self.warnings.append(error.message)
-            return None
-        if build_id and elf.build_id != build_id:
-            self.warnings.append(
-                f"{path}: its build id {elf.build_id or 'none'} is not the recorded {build_id}: not used for names"
-            )
-            return None
+            return error.message
+        except OSError as error:  # a path that is longer than any that the system can open
+            return f"{file}: cannot be read: {error.strerror}"
+        if build_id and not same_build_id(elf.build_id, build_id):
+            return f"{file}: its build id {elf.build_id or 'none'} is not the recorded {build_id}: not used for names"
         return elf
 
-    def _debug(self, path: str, runtime: ElfFile | None, build_id: str | None) -> ElfFile | None:
-        """A file with .symtab for the object: itself, else by build id, else by debuglink."""
-        if runtime is not None and runtime.section(".symtab") and runtime.has_dwarf:
-            return runtime
-        by_id = next(self._matching(self._debug_by_id(build_id), build_id), None) if build_id else None
-        if by_id is not None or runtime is None or runtime.debuglink is None:
-            return by_id
-        return self._linked(path, runtime, runtime.debuglink)
+    def _debug(self, path: str, mapped: Sequence[ElfFile], build_id: str | None) -> Iterator[ElfFile]:
+        """Files with symbols or debug information of an object, the likeliest first."""
+        if build_id:
+            yield from self._matching(stored_debug_files(build_id, self._search), build_id)
+        for each in mapped:
+            if each.debuglink is not None:
+                yield from self._linked(path, each, each.debuglink)
+        if build_id and path.startswith("/"):
+            yield from self._matching(debug_files_by_path(Path(path)), build_id)
 
-    def _linked(self, path: str, runtime: ElfFile, link: DebugLink) -> ElfFile | None:
+    def _linked(self, path: str, runtime: ElfFile, link: DebugLink) -> Iterator[ElfFile]:
         """The debug file that an object names. Where no build id proves that it belongs to it, the checksum must."""
         # What was found by build id may be a copy: the debug file stands beside the original.
         folders = dict.fromkeys((runtime.path.parent, *([Path(path).parent] if path.startswith("/") else [])))
-        places = [p for f in folders for p in (f, f / ".debug", _DEBUG_ROOT / str(f).lstrip("/"))]
-        for found in self._matching([place / link.name for place in places], runtime.build_id):
+        for found in self._matching(linked_debug_files(tuple(folders), link.name), runtime.build_id):
             if found.path == runtime.path:
                 continue
             if runtime.build_id is not None or _checksum(found.path) == link.checksum:
-                return found
-            self.warnings.append(f"{found.path}: its checksum is not that in {runtime.path}: not used for names")
-        return None
+                yield found
+            else:
+                self.warnings.append(f"{found.path}: its checksum is not that in {runtime.path}: not used for names")
 
-    def _debug_by_id(self, build_id: str) -> list[Path]:
-        stored = [f for folder in self._search for f in sorted((folder / build_id).glob("*.debug"))]
-        return [*stored, _DEBUG_ROOT / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"]
-
-    def _matching(self, candidates: Sequence[Path], build_id: str | None) -> Iterator[ElfFile]:
-        return (elf for elf in self._readable(candidates) if elf.build_id == build_id)
+    def _matching(self, candidates: Iterable[Path | None], build_id: str | None) -> Iterator[ElfFile]:
+        return (elf for elf in self._readable(candidates) if same_build_id(elf.build_id, build_id))
 
     @staticmethod
-    def _readable(candidates: Sequence[Path | None]) -> Iterator[ElfFile]:
+    def _readable(candidates: Iterable[Path | None]) -> Iterator[ElfFile]:
         for candidate in candidates:
-            if candidate is not None and candidate.is_file():
-                with suppress(ParseError):
+            with suppress(ParseError, OSError):
+                if candidate is not None and candidate.is_file():
                     yield read_elf(candidate)
+
+
+def _best(found: Iterable[ElfFile]) -> ElfFile | None:
+    """The first with symbols and debug information, otherwise the first of those that have most."""
+    best = None
+    for each in found:
+        if best is None or _worth(each) > _worth(best):
+            best = each
+        if _worth(best) == _WHOLE:
+            break
+    return best
+
+
+def _worth(elf: ElfFile) -> int:
+    """How much a file tells about functions: all with _WHOLE, symbols before debug information."""
+    return 2 * (elf.section(".symtab") is not None) + elf.has_dwarf
+
+
+def _holds_code(elf: ElfFile) -> bool:
+    """Whether it can have been mapped: debug files are without the code, and say otherwise where it would be."""
+    return not any(s.type == SHT_NOBITS and s.flags & _EXECUTABLE for s in elf.sections)
 
 
 def _checksum(path: Path) -> int:

@@ -155,7 +155,7 @@ class _Annotator:
         folders = tuple(dict.fromkeys(folder for one in recordings for folder in one.objects))
         self._wanted = wanted
         self._finder = ObjectFinder(folders)
-        self._symbolizer = Symbolizer(folders, kallsyms=recordings[0].kallsyms)
+        self._symbolizer = Symbolizer(folders)
         self._source = SourceFinder(wanted.source, bundled=native_dir().parent)
         self._layer_samples = int(samples["count"].sum())
         self._all_samples = all_samples
@@ -216,8 +216,7 @@ class _Annotator:
 
     def _places(self, path: str, build_id: str | None, summed: pl.DataFrame, *, is_kernel: bool) -> list[HotPlace]:
         offsets = summed["place"].to_numpy().astype(np.uint64)
-        name = self._symbolizer.kernel_frames if is_kernel else self._symbolizer.user_frames
-        frames = name(path, build_id, offsets)
+        frames = self._symbolizer.user_frames(path, build_id, offsets) if not is_kernel else [()] * offsets.size
         return [HotPlace(place, count, found) for (place, count), found in zip(summed.iter_rows(), frames, strict=True)]
 
     def _with_text(self, line: SourceLine) -> SourceLine:

@@ -123,10 +123,13 @@ def _functions(samples: "FlatSamples", symbolizer: "Symbolizer") -> list[str]:
     names: list[str] = [UNKNOWN] * heads.size
     number, kernel, place = samples.object[heads], samples.kernel[heads], samples.place[heads]
     for one, each in enumerate(samples.objects):
-        for is_kernel, look_up in ((True, symbolizer.kernel_functions), (False, symbolizer.functions)):
+        for is_kernel in (True, False):
             chosen = np.flatnonzero((number == one) & (kernel == is_kernel))
             if chosen.size:
-                found = look_up(each.path, each.build_id, place[chosen])
+                if is_kernel:
+                    found = symbolizer.kernel_functions(each.path, samples.recorded_kernel, place[chosen])
+                else:
+                    found = symbolizer.functions(each.path, each.build_id, place[chosen])
                 for index, name in zip(chosen.tolist(), found, strict=True):
                     names[index] = name or UNKNOWN
     return [names[index] for index in site.tolist()]

@@ -32,9 +32,9 @@ def sample(ip: int, *, time: int, misc: int = 2, tid: int = 7) -> bytes:
     return packed(Record.SAMPLE, struct.pack("<QiiQ", ip, 7, tid, time), misc=misc)
 
 
-def mapped(path: str, start: int, size: int, *, time: int, kernel: bool = False) -> bytes:
+def mapped(path: str, start: int, size: int, *, time: int, kernel: bool = False, offset: int = 0) -> bytes:
     """A mapping of process 7, or of the kernel."""
-    content = struct.pack("<iiQQQ", -1 if kernel else 7, 7, start, size, 0) + path.encode() + b"\0"
+    content = struct.pack("<iiQQQ", -1 if kernel else 7, 7, start, size, offset) + path.encode() + b"\0"
     return noted(Record.MMAP, content, time=time, misc=1 if kernel else 2)
 
 

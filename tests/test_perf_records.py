@@ -63,6 +63,15 @@ def test_modules_and_bpf_programs_are_objects_of_their_own(tmp_path: Path) -> No
     }
 
 
+def test_only_modules_and_code_without_a_file_are_shown_by_other_names(tmp_path: Path) -> None:
+    records = b"".join(
+        mapped(path, 0x10000 * number, 0x1000, time=1) + sample(0x10000 * number, time=2)
+        for number, path in enumerate(("/opt/tool.ko.xz", "/opt/perf-77.map", "//anon"), start=1)
+    )
+    found = dsos(read_perf_data(composed(tmp_path / "perf.data", records)))
+    assert set(found) == {"tool.ko.xz", "perf-77.map", "[JIT] tid 7"}
+
+
 # perf 6.1 writes COMPRESSED; newer ones write COMPRESSED2, which tells its length apart from its padding.
 @pytest.mark.parametrize("kind", [Record.COMPRESSED, Record.COMPRESSED2])
 def test_both_kinds_of_compressed_records_are_read(tmp_path: Path, kind: Record) -> None:

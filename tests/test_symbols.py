@@ -1,6 +1,5 @@
 """Names and inlined functions, against nm and addr2line."""
 
-import gzip
 import re
 import shutil
 import subprocess
@@ -16,14 +15,12 @@ from perf_recordings import compile_program, record, why_not_live
 
 from hakprof.cache import Cache
 from hakprof.elf import build_id, read_elf
-from hakprof.errors import ParseError
 from hakprof.layers import attribute, load_rules
 from hakprof.layers.rules import plain_name
 from hakprof.parse.perf_data import read_perf_data
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.demangle import demangle
 from hakprof.symbols.elsewhere import left_elsewhere
-from hakprof.symbols.kallsyms import read_kallsyms
 from hakprof.symbols.symtab import Symbol, elf_symbols, plt_symbols, table_of
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))]
@@ -163,38 +160,6 @@ def test_a_stripped_file_has_no_names_and_no_error(program: Path, tmp_path: Path
     assert all(not s.name.startswith("churn") for s in elf_symbols(read_elf(stripped)))
 
 
-def test_debug_files_are_found_by_build_id_and_by_link(program: Path, tmp_path: Path) -> None:
-    identity = build_id(program)
-    assert identity
-    stripped, debug = tmp_path / "churn", tmp_path / "churn.debug"
-    subprocess.run(["objcopy", "--only-keep-debug", str(program), str(debug)], check=True)
-    subprocess.run(["objcopy", "--strip-all", f"--add-gnu-debuglink={debug}", str(program), str(stripped)], check=True)
-    offsets = text_offsets(program)
-    expected = [[f.function for f in frames] for frames in Symbolizer().user_frames(str(program), identity, offsets)]
-    by_link = [[f.function for f in frames] for frames in Symbolizer().user_frames(str(stripped), identity, offsets)]
-    assert by_link == expected
-    store = tmp_path / "store" / identity
-    store.mkdir(parents=True)
-    debug.rename(store / "churn.debug")
-    found = Symbolizer([tmp_path / "store"]).user_frames(str(stripped), identity, offsets)
-    assert [[f.function for f in frames] for frames in found] == expected
-
-
-def test_a_debug_file_without_build_id_is_proved_by_its_checksum(tmp_path: Path) -> None:
-    program = compile_program(tmp_path, "-Wl,--build-id=none", name="whole")
-    stripped, debug = tmp_path / "churn", tmp_path / "churn.debug"
-    subprocess.run(["objcopy", "--only-keep-debug", str(program), str(debug)], check=True)
-    subprocess.run(["objcopy", "--strip-all", f"--add-gnu-debuglink={debug}", str(program), str(stripped)], check=True)
-    offsets = text_offsets(program)
-    whole = Symbolizer().user_frames(str(program), None, offsets)
-    linked = Symbolizer().user_frames(str(stripped), None, offsets)
-    assert [[f.function for f in frames] for frames in linked] == [[f.function for f in frames] for frames in whole]
-    debug.write_bytes(debug.read_bytes() + b"more")
-    symbolizer = Symbolizer()
-    assert symbolizer.user_frames(str(stripped), None, offsets[:5]) == [()] * 5
-    assert "its checksum is not that in" in symbolizer.warnings[0]
-
-
 @pytest.mark.parametrize("mangling", [(), ("-C", "symbol-mangling-version=v0")])
 def test_rust_names_equal_those_of_cxxfilt(tmp_path: Path, mangling: tuple[str, ...]) -> None:
     if why_not_built("rust"):
@@ -269,38 +234,6 @@ def test_a_stripped_file_of_the_same_build_has_entries_of_its_own(program: Path,
     expected = Symbolizer().functions(str(stripped), identity, offsets)
     whole = Symbolizer(cache=cache).functions(str(program), identity, offsets)
     assert Symbolizer(cache=cache).functions(str(stripped), identity, offsets) == expected != whole
-
-
-def test_the_kernels_table_is_kept_for_the_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses = np.array([0xFFFFFFFF81000150], dtype=np.uint64)
-    (tmp_path / "kallsyms").write_text("ffffffff81000100 t do_work\n")
-    monkeypatch.setattr("hakprof.symbols.symbolizer.PROC_KALLSYMS", tmp_path / "kallsyms")
-    cache = Cache(tmp_path / "cache")
-    for _ in range(2):
-        ((frame,),) = Symbolizer(cache=cache).kernel_frames("[kernel.kallsyms]", None, addresses)
-        assert frame.function == "do_work"
-        (tmp_path / "kallsyms").unlink(missing_ok=True)
-
-
-def test_kernel_names_from_a_copy(tmp_path: Path) -> None:
-    text = b"ffffffff81000000 T _stext\nffffffff81000100 t do_work\nffffffff81000200 T next_one\t[module]\n"
-    copy = tmp_path / "kallsyms.gz"
-    copy.write_bytes(gzip.compress(text))
-    addresses = np.array([0xFFFFFFFF81000150, 0xFFFFFFFF80000000], dtype=np.uint64)
-    named, unnamed = Symbolizer(kallsyms=copy).kernel_frames("[kernel.kallsyms]", None, addresses)
-    assert [f.function for f in named] == ["do_work"]
-    assert unnamed == ()
-
-
-def test_hidden_kernel_addresses_give_an_empty_table(tmp_path: Path) -> None:
-    copy = tmp_path / "kallsyms"
-    copy.write_text("0000000000000000 T _stext\n")
-    assert read_kallsyms(copy).names == ()
-    copy.write_text("what is this file\n")
-    assert read_kallsyms(copy).names == ()
-    copy.write_text("nothex T name\n")
-    with pytest.raises(ParseError, match="not a kallsyms file"):
-        read_kallsyms(copy)
 
 
 def test_aliases_and_zero_sizes_follow_perf() -> None:

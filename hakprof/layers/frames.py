@@ -10,6 +10,7 @@ import polars as pl
 from hakprof.grouping import grouped
 from hakprof.layers.rules import Code, RuleSet, plain_name
 from hakprof.parse.perf_data import PerfProfile, short_name
+from hakprof.parse.perf_data.kernel import RecordedKernel
 from hakprof.symbols import Frame, Symbolizer
 
 UNKNOWN = "[unknown]"
@@ -69,7 +70,7 @@ def resolve_sites(
     number = np.where(mapping >= 0, objects.of_mapping[mapping], -1).astype(np.int32)
     place = np.where(kernel | (mapping < 0), address, address + objects.shift[mapping])
     site, heads = grouped([number, kernel, place])
-    frames = _name(objects, symbolizer, number[heads], place[heads], kernel[heads])
+    frames = _name(objects, symbolizer, profile.recorded_kernel, number[heads], place[heads], kernel[heads])
     return _match(objects, rules, number[heads], kernel[heads], frames), site
 
 
@@ -94,16 +95,21 @@ def _objects(profile: PerfProfile) -> _Objects:
 def _name(
     objects: _Objects,
     symbolizer: Symbolizer,
+    recorded: RecordedKernel,
     number: npt.NDArray[np.int32],
     place: npt.NDArray[np.uint64],
     kernel: npt.NDArray[np.bool_],
 ) -> list[tuple[Frame, ...]]:
     frames: list[tuple[Frame, ...]] = [()] * number.size
     for one in np.unique(number[number >= 0]).tolist():
-        for is_kernel, name in ((True, symbolizer.kernel_frames), (False, symbolizer.user_frames)):
+        path = objects.paths[one]
+        for is_kernel in (True, False):
             chosen = np.flatnonzero((number == one) & (kernel == is_kernel))
             if chosen.size:
-                found = name(objects.paths[one], objects.build_ids[one], place[chosen])
+                if is_kernel:
+                    found = symbolizer.kernel_frames(path, recorded, place[chosen])
+                else:
+                    found = symbolizer.user_frames(path, objects.build_ids[one], place[chosen])
                 for index, each in zip(chosen.tolist(), found, strict=True):
                     frames[index] = each
     return frames

@@ -2,7 +2,9 @@
 
 import gzip
 import os
+import re
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +18,8 @@ _WANTED = frozenset("TtWwDdBb")
 _MAX_BYTES = 64 << 20  # the kernel's own has 10 to 20 MB, packed to a quarter
 _MAX_SYMBOLS = 1 << 20
 _MOST_INFLATION = 32
+_MOST_LINES, _LONGEST_LINE = 1 << 21, 1 << 10
+_REFERENCE = re.compile(rb"([0-9a-f]{1,16}) [TtWw] (_text|_stext)$")
 
 
 def read_kallsyms(path: Path) -> SymbolTable:
@@ -43,6 +47,26 @@ def read_kallsyms(path: Path) -> SymbolTable:
         if 0 < address < 1 << 64:
             symbols.append(Symbol(address, 0, words[2], _FUNCTION, _binding(words[1])))
     return table_of(symbols)
+
+
+def reference_address(path: Path) -> int | None:
+    """The address of `_text`, or of `_stext` where there is no such function; None when it is hidden.
+
+    Raises:
+        ParseError: unreadable.
+    """
+    found: dict[bytes, int] = {}
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            for line in islice(iter(lambda: stream.readline(_LONGEST_LINE), b""), _MOST_LINES):
+                function = _REFERENCE.match(line)
+                if function:
+                    found.setdefault(function[2], int(function[1], 16))
+                    if function[2] == b"_text":
+                        break
+    except (OSError, EOFError, zlib.error) as error:
+        raise ParseError(f"{path}: kernel symbols cannot be read: {error}") from error
+    return found.get(b"_text", found.get(b"_stext")) or None
 
 
 def _content(stored: BinaryIO, *, packed: bool) -> bytes:

@@ -2,25 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hakprof.cache import Cache
-from hakprof.elf import Segment, parse_build_id_note
+from hakprof.elf import Segment
 from hakprof.errors import ParseError
+from hakprof.parse.perf_data.kernel import RecordedKernel
 from hakprof.symbols.callframes import FileCallFrames
 from hakprof.symbols.demangle import demangle
 from hakprof.symbols.elsewhere import left_elsewhere
-from hakprof.symbols.kallsyms import PROC_KALLSYMS, read_kallsyms
-from hakprof.symbols.kept import Chain, KeptInlines, kept_table, kernel_name, object_name
+from hakprof.symbols.kept import Chain, KeptInlines, kept_table, object_name
+from hakprof.symbols.kernel import KernelNames
 from hakprof.symbols.objects import FoundObject, ObjectFinder
 from hakprof.symbols.perf_map import is_perf_map, read_perf_map
 from hakprof.symbols.symtab import SymbolTable, elf_symbols, merged_table, plt_symbols, table_of
 
-_KERNEL_NOTES = Path("/sys/kernel/notes")
 _NO_SYMBOLS = table_of(())
 
 
@@ -48,7 +47,7 @@ class Symbolizer:
     """Names addresses of recorded objects.
 
     ``search`` are folders laid out `<folder>/<build id>/<file name>`; ``kallsyms`` is a copy of the recorded machine's
-    /proc/kallsyms (may be .gz), the running kernel's being used otherwise if its build id is the recorded one;
+    /proc/kallsyms (may be .gz); otherwise the running kernel's or one that perf has kept is used, by build id.
     ``cache`` keeps what is costly to compute. What could not be named, and why, is in ``warnings``. ``call_frames``
     are the rules for unwinding stacks in the same objects.
     """
@@ -58,10 +57,9 @@ class Symbolizer:
     ) -> None:
         self._finder = ObjectFinder(search)
         self.call_frames = FileCallFrames(self._finder)
-        self._kallsyms = kallsyms
         self._cache = cache
         self._objects: dict[tuple[str, str | None], _Object] = {}
-        self._kernel: dict[str | None, SymbolTable] = {}
+        self._kernel = KernelNames(kallsyms, cache)
         self._warnings: list[str] = []
         self._unverified: list[str] = []
 
@@ -72,7 +70,7 @@ class Symbolizer:
         if self._unverified:
             others = f" and {len(self._unverified) - 1} more" if len(self._unverified) > 1 else ""
             unverified = [f"{self._unverified[0]}{others}: recorded without build id, may have been another build"]
-        return tuple(dict.fromkeys((*self._warnings, *self._finder.warnings, *unverified)))
+        return tuple(dict.fromkeys((*self._warnings, *self._kernel.warnings, *self._finder.warnings, *unverified)))
 
     def user_frames(self, path: str, build_id: str | None, offsets: npt.NDArray[np.uint64]) -> list[tuple[Frame, ...]]:
         """The frames at file offsets of an object, innermost first; () where nothing is known."""
@@ -101,21 +99,21 @@ class Symbolizer:
         return names
 
     def kernel_frames(
-        self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]
+        self, path: str, recorded: RecordedKernel, addresses: npt.NDArray[np.uint64]
     ) -> list[tuple[Frame, ...]]:
-        """The frame at kernel addresses; () where nothing is known."""
+        """The frame at kernel addresses of a recording; () where nothing is known."""
+        names = self.kernel_functions(path, recorded, addresses)
+        return [(Frame(name, None, None, path, False),) if name else () for name in names]
+
+    def kernel_functions(
+        self, path: str, recorded: RecordedKernel, addresses: npt.NDArray[np.uint64]
+    ) -> list[str | None]:
+        """The function at kernel addresses of a recording, None where none is known."""
         if not path.startswith(("[", "/")):
             # Code of a BPF program is an object of its own, named for its one function. It stands far behind the
             # kernel's, whose last function would seem to reach there.
-            return [(Frame(path, None, None, path, False),)] * addresses.size
-        table = self._kernel_table(build_id)
-        slots = table.find(addresses).tolist()
-        return [(Frame(table.names[s], None, None, path, False),) if s >= 0 else () for s in slots]
-
-    def kernel_functions(self, path: str, build_id: str | None, addresses: npt.NDArray[np.uint64]) -> list[str | None]:
-        """The function at kernel addresses, None where none is known."""
-        frames = self.kernel_frames(path, build_id, addresses)
-        return [each[-1].function if each else None for each in frames]
+            return [path] * addresses.size
+        return self._kernel.find(path, recorded, addresses)
 
     def symbol_names(self, path: str, build_id: str | None) -> tuple[str, ...]:
         """All names in the symbol table of an object; () for a stripped or missing one."""
@@ -150,37 +148,6 @@ class Symbolizer:
         exported_only = found.debug.section(".symtab") is None
         inlines = KeptInlines(found.debug, self._cache, name)
         return _Object(found.runtime.segments, symbols, inlines, exported_only, left_elsewhere(found.debug))
-
-    def _kernel_table(self, build_id: str | None) -> SymbolTable:
-        if build_id not in self._kernel:
-            self._kernel[build_id] = self._load_kernel(build_id)
-        return self._kernel[build_id]
-
-    def _load_kernel(self, build_id: str | None) -> SymbolTable:
-        running = running_kernel_build_id()
-        try:
-            if self._kallsyms is not None:
-                table = read_kallsyms(self._kallsyms)
-            elif build_id is not None and running is not None and build_id != running:
-                self._warnings.append("recorded under another kernel: kernel functions stay without names")
-                return _NO_SYMBOLS
-            else:
-                table = kept_table(self._cache, kernel_name(), lambda: read_kallsyms(PROC_KALLSYMS))
-        except ParseError as error:
-            self._warnings.append(error.message)
-            return _NO_SYMBOLS
-        if not table.names:
-            self._warnings.append("/proc/kallsyms hides addresses (kptr_restrict): kernel functions stay without names")
-        return table
-
-
-@lru_cache(maxsize=1)
-def running_kernel_build_id() -> str | None:
-    """The build id of the kernel that runs now, or None when it is not told."""
-    try:
-        return parse_build_id_note(_KERNEL_NOTES.read_bytes())
-    except OSError:
-        return None
 
 
 def _symbols_of(found: FoundObject) -> SymbolTable:

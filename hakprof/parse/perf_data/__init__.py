@@ -8,7 +8,7 @@ processes.py   names and mappings over time        place.py      rows → PerfPr
 spaces.py      mappings, found by time and address timeline.py   times between changes, numbered
 readings.py    group leader samples, split         unwind.py     stack bytes → call chains, by
 dumps.py       where those bytes are               frames.py     rules for getting to a caller, and
-                                                   rules.py      a table of the rules that were met
+kernel.py      the kernel: build, place, modules   rules.py      a table of the rules that were met
 """
 
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,8 @@ from hakprof.grouping import grouped
 from hakprof.parse.perf_data.aggregate import SampleTable
 from hakprof.parse.perf_data.format import CPUMODE_KERNEL
 from hakprof.parse.perf_data.header import Notes
-from hakprof.parse.perf_data.processes import ProcessHistory
+from hakprof.parse.perf_data.kernel import RecordedKernel, recorded_kernel
+from hakprof.parse.perf_data.processes import KERNEL_PID, ProcessHistory
 from hakprof.parse.perf_data.walk import Indices, Words
 
 
@@ -34,6 +35,7 @@ class FlatSamples:
     is_time: tuple[bool, ...]
     comms: tuple[str, ...]
     objects: tuple[CodeObject, ...]
+    recorded_kernel: RecordedKernel
     event: npt.NDArray[np.uint16]
     comm: Indices
     object: Indices
@@ -80,6 +82,11 @@ def flat_samples(
         is_time=is_time,
         comms=comms,
         objects=tuple(objects),
+        recorded_kernel=recorded_kernel(
+            (row.path, row.build_id or notes.build_ids.get(row.path), row.start, row.file_offset)
+            for row in history.mappings
+            if row.pid == KERNEL_PID
+        ),
         event=table.event[heads],
         comm=comm[heads],
         object=number[heads],

@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from hakprof.parse.perf_data.kernel import RecordedKernel, recorded_kernel
+from hakprof.parse.perf_data.processes import KERNEL_PID
+
 SAMPLE_SCHEMA: dict[str, pl.DataType] = {
     "event": pl.UInt16(),
     "pid": pl.Int32(),
@@ -115,6 +118,12 @@ class PerfProfile:
     def sample_count(self) -> int:
         """All samples of all events."""
         return int(self.samples["count"].sum())
+
+    @property
+    def recorded_kernel(self) -> RecordedKernel:
+        """The kernel that ran."""
+        own = self.mappings.filter(pl.col("pid") == KERNEL_PID)
+        return recorded_kernel(own.select("path", "build_id", "start", "file_offset").iter_rows())
 
     @property
     def has_chains(self) -> bool:

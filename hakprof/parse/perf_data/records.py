@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from hakprof.parse.perf_data import format as fmt
+from hakprof.parse.perf_data.kernel import kernel_path
 from hakprof.parse.perf_data.processes import KERNEL_PID, CommEvent, ForkEvent, MapEvent, ProcessEvent
 
 _BEYOND_ALL_KINDS = 256  # made-up kinds are counted together: each would take more room than its record
 _NO_FILE = ("//anon", "/dev/zero", "/anon_hugepage", "[stack", "/SYSV", "[heap]")
 _KSYMBOL = struct.Struct("<QIHH")
-_PERF_MAP = re.compile(r"perf-(\d+)\.map")
-_KERNEL_MAP_PREFIXES = ("[kernel.kallsyms]", "[guest.kernel.kallsyms]")
+_PERF_MAP = re.compile(r"/tmp/perf-(\d+)\.map")  # noqa: S108 - it is the interface's name for code without a file
 
 
 class RecordCollector:
@@ -106,29 +106,14 @@ def parse_kernel_symbol(record: memoryview) -> MapEvent:
     return MapEvent(KERNEL_PID, start, min(start + length, 2**64 - 1), start, name, None)
 
 
-def kernel_path(path: str) -> str:
-    """The DSO of a kernel mapping: perf appends the reference symbol to the kernel's own name."""
-    for prefix in _KERNEL_MAP_PREFIXES:
-        if path.startswith(prefix):
-            return prefix
-    return path
-
-
 def short_name(path: str) -> str:
-    """How perf shows a DSO: file name only; a kernel module as [name]; names in brackets as they are.
-
-    Code without a file is "[JIT] tid" and the process.
+    """How perf shows an object: the file's name only; names in brackets as they are, code without a file as "[JIT] tid"
+    and the process.
     """
     if path.startswith("["):
         return path
-    name = PurePosixPath(path).name or path
-    made = _PERF_MAP.fullmatch(name)
-    if made:
-        return f"[JIT] tid {made[1]}"
-    stem, dot, rest = name.partition(".ko")
-    if dot and (not rest or rest in {".gz", ".xz", ".zst"}):
-        return f"[{stem.replace('-', '_')}]"
-    return name
+    made = _PERF_MAP.fullmatch(path)
+    return f"[JIT] tid {made[1]}" if made else PurePosixPath(path).name or path
 
 
 def _text(record: memoryview, start: int) -> str:

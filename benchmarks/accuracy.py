@@ -24,7 +24,7 @@ from debug_forms import addr2line
 from perf_chains import own_chains, perf_chains
 from perf_programs import why_not_built
 from perf_recordings import perf_table, why_not_live
-from perf_variants import VARIANTS, difference, own_table, record_variant
+from perf_variants import VARIANTS, difference, for_perf, own_table, record_variant
 
 from hakprof.elf import read_elf
 from hakprof.parse.perf_data import PerfProfile, read_perf_data
@@ -76,11 +76,15 @@ def _compare(name: str, folder: Path, inlines: InlineCount) -> bool:
     recording = record_variant(name, folder)
     symbolizer = Symbolizer()
     profile = read_perf_data(recording, frames=symbolizer.call_frames)
-    mine, theirs = own_table(profile, symbolizer), perf_table(recording)
+    mine, theirs = own_table(profile, symbolizer), perf_table(for_perf(name, recording))
     share, _ = difference(mine, theirs)
     totals = _totals(mine) == _totals(theirs)
     # perf script does not heed the choice of fields when it reads from a pipe.
-    chains = "" if variant.way == "pipe" else _chains(profile, recording, unwound="--call-graph" in variant.options)
+    chains = (
+        ""
+        if variant.way == "pipe"
+        else _chains(profile, for_perf(name, recording), unwound="--call-graph" in variant.options)
+    )
     notes = [f"`perf record {' '.join(variant.options)}`"]
     notes += [] if variant.has_order else ["without times samples and execs have no order"]
     notes += [each.split(":")[0] for each in profile.warnings]

@@ -38,6 +38,36 @@ int main(void) {
     return 0;
 }
 """
+# Until it is killed: threads that begin and take names all the time, so that a recorder that comes later meets some.
+_WORKERS = r"""
+#include <pthread.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+static __attribute__((noinline)) void work(int milliseconds) {
+    struct timespec now;
+    volatile unsigned x = 1;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    long end = now.tv_sec * 1000 + now.tv_nsec / 1000000 + milliseconds;
+    do {
+        for (int i = 0; i < 100000; i++) x = x * 3 + 1;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    } while (now.tv_sec * 1000 + now.tv_nsec / 1000000 < end);
+}
+static void *worker(void *unused) {
+    const char *names[] = {"early worker", "late worker"};
+    for (int i = 0; i < 4; i++) { work(20); prctl(PR_SET_NAME, names[i & 1]); }
+    return unused;
+}
+int main(void) {
+    for (;;) {
+        pthread_t thread;
+        pthread_create(&thread, 0, worker, 0);
+        work(50);
+        pthread_join(thread, 0);
+    }
+}
+"""
 # Two libraries in turn, so that what is mapped where changes; each has a function of the same name.
 _LIBRARIES = r"""
 #include <dlfcn.h>
@@ -197,6 +227,7 @@ _BUILDERS: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "made code": lambda folder: (str(_c(folder, "made", _MADE_CODE)),),
     "clock": lambda folder: (str(_c(folder, "clock", _CLOCK)),),
     "libraries": _libraries,
+    "workers": lambda folder: (str(_c(folder, "workers", _WORKERS, "-pthread")),),
     "filter": lambda folder: (str(_c(folder, "filter", _BPF)),),
     "c++": lambda folder: (str(_c(folder, "shapes", _CPP, compiler="g++")),),
     "rust": _rust(),

@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import signal
+import struct
 import subprocess
+import time
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +99,58 @@ def record_to_pipe(folder: Path, *options: str, command: tuple[str, ...], name: 
     with output.open("wb") as stream:
         full = ["perf", "record", "-q", *_without_waiting(options), *options, "-o", "-", "--", *command]
         subprocess.run(full, check=True, stdout=stream, stderr=subprocess.DEVNULL)
+    return output
+
+
+def record_running(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
+    """A program that runs already when perf comes to it; it runs until it is killed."""
+    output = folder / name
+    with subprocess.Popen(command) as running:
+        try:
+            time.sleep(0.1)
+            full = ["perf", "record", "-q", "--no-bpf-event", *options, str(running.pid), "-o", str(output)]
+            subprocess.run([*full, "--", "sleep", "0.4"], check=True, capture_output=True)
+        finally:
+            running.kill()
+    return output
+
+
+def record_unfinished(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
+    """A recording whose recorder was killed while the program, started again and again, was running."""
+    output = folder / name
+    endless = ("sh", "-c", 'while :; do "$@"; done', "sh", *command)
+    full = ["perf", "record", "-q", "--no-bpf-event", *options, "-o", str(output), "--", *endless]
+    with subprocess.Popen(full, start_new_session=True) as recorder:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and (not output.exists() or output.stat().st_size < 100_000):
+            time.sleep(0.05)
+        recorder.kill()
+        recorder.wait()
+        os.killpg(recorder.pid, signal.SIGKILL)
+    return output
+
+
+def as_finished(recording: Path) -> Path:
+    """A copy of an unfinished recording up to its last whole record, of which the header knows: perf reads no other."""
+    content = bytearray(recording.read_bytes())
+    (start,) = struct.unpack_from("<Q", content, 40)
+    end = size = start
+    while size and end + 8 <= len(content):
+        size = int.from_bytes(content[end + 6 : end + 8], "little")
+        if end + size > len(content):
+            break
+        end += size
+    struct.pack_into("<Q", content, 48, end - start)
+    struct.pack_into("<32x", content, 72)  # no feature sections
+    finished = recording.with_suffix(".finished")
+    finished.write_bytes(content[:end])
+    return finished
+
+
+def record_injected(folder: Path, *options: str, command: tuple[str, ...], name: str = "perf.data") -> Path:
+    """A recording without build ids that `perf inject` has written again with them."""
+    plain, output = record(folder, *options, command=command, name=f"plain_{name}"), folder / name
+    subprocess.run(["perf", "inject", "-b", "-i", str(plain), "-o", str(output)], check=True, capture_output=True)
     return output
 
 

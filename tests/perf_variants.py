@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perf_programs import program
-from perf_recordings import perf_table, record, record_to_pipe
+from perf_recordings import (
+    as_finished,
+    perf_table,
+    record,
+    record_injected,
+    record_running,
+    record_to_pipe,
+    record_unfinished,
+)
 
 from hakprof.layers import attribute, load_rules
 from hakprof.parse.perf_data import PerfProfile
@@ -20,6 +28,7 @@ Table = Counter[Key]
 # What else runs on the machine may be built anew between the recording and the comparison.
 OWN_COMMS = frozenset(
     {"churn", "even", "odd name", "again", "swapper", "shapes", "rusty", "made", "clock", "libraries", "filter"}
+    | {"workers", "early worker", "late worker"}
 )
 # libunwind in perf 6.1 goes wrong in a child that executes another program: without one, chains can be compared.
 ALONE = ("without a child",)
@@ -75,6 +84,16 @@ VARIANTS: dict[str, Variant] = {
     ),
     "weights and interrupted registers": Variant((*CHAINS, "-W", "-I")),
     "lost": Variant(("-c", "1", "-e", "page-faults", "-g", "-m", "1"), "c++"),
+    "lost, with threads": Variant(("-c", "1", "-e", "page-faults", "-g", "-m", "1")),
+    "running process": Variant((*CHAINS, "-p"), "workers", way="running"),
+    "running process, nothing of before": Variant((*CHAINS, "--synth=no", "-p"), "workers", way="running"),
+    "running thread": Variant((*CHAINS, "-t"), "workers", way="running"),
+    "stacks of one event only": Variant(
+        ("-e", "cpu-clock/freq=1999,call-graph=dwarf,stack-size=8192/,page-faults/period=1,call-graph=fp/"),
+        arguments=ALONE,
+    ),
+    "recorder killed": Variant(("-F", "4999", "-g", "-m", "8"), way="unfinished"),
+    "injected": Variant((*CHAINS, "--no-buildid"), way="injected"),
     "compressed": Variant(("-F", "4999", "-g", "-z")),
     "pipe": Variant(("-F", "4999", "-e", "cpu-clock,page-faults", "-g"), way="pipe"),
     "compressed pipe": Variant(("-F", "4999", "-g", "-z"), way="pipe"),
@@ -82,6 +101,7 @@ VARIANTS: dict[str, Variant] = {
     "static": Variant(CHAINS, "static", shows=("churn",)),
     "static PIE": Variant(CHAINS, "static-pie", shows=("churn",)),
     "stripped": Variant(CHAINS, "stripped", shows=("[unknown]",)),
+    "symbols by build id": Variant(CHAINS, shows=("_int_free",), needs=Path("/usr/lib/debug/.build-id")),
     "symbols by debuglink": Variant(CHAINS, "debuglink"),
     "code made at run time": Variant(CHAINS, "made code", shows=("made first", "made_second")),
     "vdso": Variant(CHAINS, "clock", shows=("[vdso]",)),
@@ -93,13 +113,26 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+_WAYS: dict[str, Callable[..., Path]] = {
+    "file": record,
+    "pipe": record_to_pipe,
+    "running": record_running,
+    "unfinished": record_unfinished,
+    "injected": record_injected,
+}
+
+
 def record_variant(name: str, folder: Path) -> Path:
     """Makes the recording of a variant in a folder, where its program is built too."""
     variant = VARIANTS[name]
     command = (*program(variant.program, folder), *variant.arguments)
-    make: dict[str, Callable[..., Path]] = {"file": record, "pipe": record_to_pipe}
     file = f"{name.replace(' ', '_')}.data"
-    return make[variant.way](folder, *variant.options, command=command, name=file)
+    return _WAYS[variant.way](folder, *variant.options, command=command, name=file)
+
+
+def for_perf(name: str, recording: Path) -> Path:
+    """The recording of a variant as perf can read it."""
+    return as_finished(recording) if VARIANTS[name].way == "unfinished" else recording
 
 
 def own_table(profile: PerfProfile, symbolizer: Symbolizer) -> Table:

@@ -125,13 +125,22 @@ def test_a_change_belongs_to_the_stretch_after_it() -> None:
     assert Timeline({}).at(owner, time).tolist() == [-1] * 9
 
 
-def test_names_are_those_of_their_time_and_the_nameless_have_perfs_stand_ins() -> None:
+def test_names_are_those_of_their_time_and_the_first_is_that_of_before() -> None:
+    """As perf has it, and perf's stand-ins for the nameless. Of 4 the beginning was lost, and 5 is another's number."""
     events: list[tuple[int, ProcessEvent]] = [
         (5, CommEvent(3, 3, "first", False)),
         (8, CommEvent(3, 3, "second", False)),
         (6, CommEvent(3, 4, "first", False)),
+        (7, ForkEvent(3, 3, 5, 9, copies_maps=False)),
+        (8, CommEvent(3, 5, "third", False)),
+        (9, ForkEvent(3, 3, 5, 3, copies_maps=False)),
     ]
-    tid = np.array([3, 3, 3, 4, 4, 0, 9, 9], dtype=np.int32)
-    comm, names = ProcessHistory(events).comms(tid, np.array([4, 5, 8, 5, 6, 1, 1, 2], dtype=np.uint64))
-    assert [names[one] for one in comm] == [":3", "first", "second", ":4", "first", "swapper", ":9", ":9"]
+    expected = [
+        *((3, 4, "first"), (3, 5, "first"), (3, 8, "second"), (4, 5, "first"), (4, 6, "first")),
+        *((5, 6, ":5"), (5, 7, "third"), (5, 8, "third"), (5, 9, "second")),
+        *((0, 1, "swapper"), (9, 1, ":9"), (9, 2, ":9"), (10, 2, ":10")),
+    ]
+    tid, time, wanted = zip(*expected, strict=True)
+    comm, names = ProcessHistory(events).comms(np.array(tid, dtype=np.int32), np.array(time, dtype=np.uint64))
+    assert [names[one] for one in comm] == list(wanted)
     assert len(set(names)) == len(names)

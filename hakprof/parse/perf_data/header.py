@@ -125,7 +125,10 @@ def read_header(stream: BinaryIO, path: Path) -> Header:
 def describe_events(attrs: tuple[fmt.EventAttr, ...], notes: Notes) -> tuple[str, ...]:
     """The name of each event: as perf noted it, otherwise made from its type and config."""
     return tuple(
-        next((notes.event_names[i] for i in attr.ids if i in notes.event_names), event_name(attr.type, attr.config))
+        next(
+            (notes.event_names[i] for i in attr.ids if i in notes.event_names),
+            event_name(attr.type, attr.config, attr.flags),
+        )
         for attr in attrs
     )
 

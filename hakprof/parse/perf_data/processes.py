@@ -18,6 +18,7 @@ from hakprof.parse.perf_data.timeline import Timeline
 from hakprof.parse.perf_data.walk import Indices, Words
 
 KERNEL_PID = -1
+_IDLE = 0  # the thread of a processor that has nothing to do
 # Each fork copies the mappings of its parent: so many in all, and more where more was recorded.
 _MOST_COPIES, _COPIES_PER_EVENT = 1 << 18, 4
 
@@ -66,8 +67,11 @@ class ProcessHistory:
         self.executables: set[str] = set()
         self._open: dict[int, OpenMappings] = defaultdict(OpenMappings)
         self._changes: dict[int, list[int]] = {}  # of every process that has mappings
+        # Of every thread the times at which it began anew or took another name, and its names: one more, of which the
+        # first is that before all times. None: no record has told it yet.
         self._comm_times: dict[int, list[int]] = defaultdict(list)
-        self._comms: dict[int, list[str]] = defaultdict(list)
+        self._comms: dict[int, list[str | None]] = defaultdict(lambda: [None])
+        self._comms[_IDLE] = ["swapper"]
         self._fresh: set[int] = set()
         self._copies_left = _MOST_COPIES + _COPIES_PER_EVENT * len(events)
         self.forgotten_forks = 0  # whose mappings were not copied, being too many
@@ -84,9 +88,9 @@ class ProcessHistory:
         stretch = self._name_times.at(tid, time)
         numbers: dict[str, int] = {}
         of_stretch = [
-            numbers.setdefault(name, len(numbers))
+            numbers.setdefault(name or _stand_in(thread), len(numbers))
             for thread in sorted(self._comms)
-            for name in (_stand_in(thread), *self._comms[thread])
+            for name in self._comms[thread]
         ]
         comm = np.array([*of_stretch, -1], dtype=np.int64)[stretch]
         nameless = np.flatnonzero(stretch < 0)
@@ -115,7 +119,8 @@ class ProcessHistory:
 
     def comm_names(self) -> dict[int, tuple[str, ...]]:
         """Every name that each thread had, in order of time."""
-        return {tid: tuple(names) for tid, names in sorted(self._comms.items())}
+        known = {tid: tuple(filter(None, names)) for tid, names in sorted(self._comms.items()) if tid != _IDLE}
+        return {tid: names for tid, names in known.items() if names}
 
     def resolve(
         self, pid: npt.NDArray[np.int32], mode: npt.NDArray[np.uint8], address: Words, time: Words
@@ -133,7 +138,7 @@ class ProcessHistory:
 
     @cached_property
     def _name_times(self) -> Timeline:
-        return Timeline(self._comm_times)
+        return Timeline({tid: self._comm_times.get(tid, ()) for tid in self._comms})
 
     def _take_comm(self, time: int, event: CommEvent) -> None:
         self._name(event.tid, time, event.comm)
@@ -143,9 +148,7 @@ class ProcessHistory:
             self._fresh.add(event.pid)
 
     def _take_fork(self, time: int, event: ForkEvent) -> None:
-        parent_names = self._comms.get(event.parent_tid)
-        if parent_names:
-            self._name(event.tid, time, parent_names[-1])
+        self._begin(event.tid, time, self._comms[event.parent_tid][-1])
         if event.pid == event.parent_pid or not event.copies_maps:
             return
         self._clear(event.pid, time)
@@ -171,14 +174,21 @@ class ProcessHistory:
         self._map(Mapping(event.pid, event.start, event.end, event.file_offset, event.path, event.build_id, time))
 
     def _name(self, tid: int, time: int, comm: str) -> None:
+        """A thread takes a name: the first one holds from its beginning, whatever was lost of that, as for perf."""
+        names = self._comms[tid]
+        if names[-1] is None:
+            names[-1] = comm
+        elif names[-1] != comm:
+            self._begin(tid, time, comm)
+
+    def _begin(self, tid: int, time: int, comm: str | None) -> None:
+        """From here on a thread has another name, or another thread its number."""
         times, names = self._comm_times[tid], self._comms[tid]
-        if names and names[-1] == comm:
-            return
         if times and times[-1] == time:
             names[-1] = comm
-            return
-        times.append(time)
-        names.append(comm)
+        elif names[-1] != comm or comm is None:
+            times.append(time)
+            names.append(comm)
 
     def _clear(self, pid: int, time: int) -> None:
         """Ends all mappings of a process."""
@@ -214,4 +224,4 @@ class ProcessHistory:
 
 def _stand_in(tid: int) -> str:
     """How perf calls a thread without a name."""
-    return "swapper" if tid == 0 else f":{tid}"
+    return f":{tid}"

@@ -168,18 +168,22 @@ def perf_stats(recording: Path) -> dict[str, int]:
 
 
 def perf_table(recording: Path) -> Counter[tuple[str, str, str, str]]:
-    """Samples by (event, comm, dso, symbol) from `perf report`; a symbol that it cannot name is "[unknown]"."""
+    """Samples by (event, comm, dso, symbol) from `perf report`; a symbol that it cannot name is "[unknown]".
+
+    The second event of one name is "name#2".
+    """
     printed = _printed_by(
         ["perf", "report", "-i", str(recording), "--stdio", "--no-group", "--no-children", "-g", "none",
          "--percentage", "absolute", "-F", "sample,comm,dso,sym", "-t", "\x01", "-w", "9,16,64,4000",
          "--sort", "comm,dso,sym"]
     )  # fmt: skip
     table: Counter[tuple[str, str, str, str]] = Counter()
-    event = ""
+    event, seen = "", Counter[str]()
     for line in printed.splitlines():
         found = _EVENT.match(line)
         if found:
-            event = found[1]
+            seen[found[1]] += 1
+            event = found[1] if seen[found[1]] == 1 else f"{found[1]}#{seen[found[1]]}"
         if line.startswith("#") or "\x01" not in line:
             continue
         count, comm, dso, symbol = (field.strip() for field in line.split("\x01"))

@@ -55,6 +55,7 @@ VARIANTS: dict[str, Variant] = {
     "chains": Variant(("-F", "4999", "-g")),
     "no chains": Variant(("-F", "4999")),
     "two events": Variant(("-F", "2999", "-e", "cpu-clock,page-faults", "-g")),
+    "one event twice": Variant(("-F", "999", "-e", "cpu-clock,cpu-clock", "-g")),
     "every page fault": Variant(("-e", "page-faults", "-c", "1", "-g")),
     "leader sampling": Variant(("-F", "1999", "-e", "{cpu-clock,page-faults}:S", "-g"), "c++"),
     "leader sampling, whole machine": Variant(("-F", "1999", "-e", "{cpu-clock,page-faults}:S", "-g", "-a")),

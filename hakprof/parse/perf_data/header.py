@@ -123,14 +123,20 @@ def read_header(stream: BinaryIO, path: Path) -> Header:
 
 
 def describe_events(attrs: tuple[fmt.EventAttr, ...], notes: Notes) -> tuple[str, ...]:
-    """The name of each event: as perf noted it, otherwise made from its type and config."""
-    return tuple(
-        next(
-            (notes.event_names[i] for i in attr.ids if i in notes.event_names),
-            event_name(attr.type, attr.config, attr.flags),
-        )
-        for attr in attrs
-    )
+    """The name of each event: as perf noted it, otherwise made from its type and config.
+
+    perf allows two events of one name (`-e cpu-clock,cpu-clock`): the second is "cpu-clock#2".
+    """
+    names: dict[str, None] = {}
+    last: dict[str, int] = {}
+    for attr in attrs:
+        made = event_name(attr.type, attr.config, attr.flags)
+        name = noted = next((notes.event_names[i] for i in attr.ids if i in notes.event_names), made)
+        while name in names:
+            last[noted] = last.get(noted, 1) + 1
+            name = f"{noted}#{last[noted]}"
+        names[name] = None
+    return tuple(names)
 
 
 def _check_magic(start: bytes, path: Path) -> None:

@@ -94,7 +94,7 @@ void *hak_alloc_beyond_tiny(size_t size, hak_heap_t *heap) {
 }
 
 /* With two kinds of headers 1 KB does not fit into C7 any more; libc served it historically. */
-void *hak_alloc_slow(size_t size, hak_heap_t *heap) {
+static HAK_NOINLINE void *hak_alloc_unforced(size_t size, hak_heap_t *heap) {
     heap = hak_heap_of_caller(heap);
     if (HAK_UNLIKELY(heap == NULL)) return hak_alloc_fallback(16, size);
     hak_stat_size(size);
@@ -104,6 +104,12 @@ void *hak_alloc_slow(size_t size, hak_heap_t *heap) {
     bool zero;
     if (size <= HAK_MID_MAX) return hak_class_alloc(heap, hak_class_of(size), 16);
     return hak_alloc_large(heap, 16, size, &zero);
+}
+
+/* Forced to libc, nothing but this test lies between the front and libc's malloc. */
+void *hak_alloc_slow(size_t size, hak_heap_t *heap) {
+    if (HAK_UNLIKELY(hak_config.force_libc)) return hak_fallback_plain(size);
+    return hak_alloc_unforced(size, heap);
 }
 
 /* A block of the caller's own heap that the fast path did not take: another way to classify, or no side map. */
@@ -161,11 +167,7 @@ void hak_free_beyond_front(void *ptr, hak_heap_t *heap) {
     hak_free_slow(ptr, heap);
 }
 
-void hak_free_slow(void *ptr, hak_heap_t *heap) {
-    if (HAK_UNLIKELY(hak_config.force_libc)) {
-        hak_fallback_free(ptr);
-        return;
-    }
+static HAK_NOINLINE void hak_free_unforced(void *ptr, hak_heap_t *heap) {
     if (ptr == NULL) {
         hak_stat_free(null, ptr);
         return;
@@ -187,6 +189,11 @@ void hak_free_slow(void *ptr, hak_heap_t *heap) {
         hak_remote_free(heap, ptr, code);
     }
     errno = saved;
+}
+
+void hak_free_slow(void *ptr, hak_heap_t *heap) {
+    if (HAK_UNLIKELY(hak_config.force_libc)) hak_fallback_plain_free(ptr);
+    else hak_free_unforced(ptr, heap);
 }
 
 void *hak_alloc_zeroed(size_t size) {

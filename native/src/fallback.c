@@ -67,10 +67,6 @@ static void *hak_fallback_behead(void *ptr) {
 }
 
 bool hak_fallback_free(void *ptr) {
-    if (hak_config.force_libc) {
-        HAK_LIBC(free)(ptr);
-        return true;
-    }
     if (!hak_fallback_in_use()) return false;
     if (!hak_config.dual_headers && !hak_fallback_blocks_remove(ptr)) return false;
     __atomic_fetch_sub(&hak_fallback_live, 1, __ATOMIC_RELAXED);
@@ -107,5 +103,7 @@ int hak_fallback_trim(size_t pad) {
     return trim != NULL ? trim(pad) : 0;
 }
 
+void *hak_fallback_plain(size_t size) { return HAK_LIBC(malloc)(size); }
+void hak_fallback_plain_free(void *ptr) { HAK_LIBC(free)(ptr); }
 void *hak_fallback_zeroed(size_t size) { return HAK_LIBC(calloc)(1, size); }
 void *hak_fallback_realloc(void *ptr, size_t size) { return HAK_LIBC(realloc)(ptr, size); }

@@ -14,7 +14,9 @@ bool hak_fallback_free(void *ptr);
 bool hak_fallback_in_use(void);
 /* 0 for what is no block of libc's. */
 size_t hak_fallback_usable(void *ptr);
-/* libc's own calloc, realloc and malloc_trim, for HAKMEM_FORCE_LIBC_ALLOC. */
+/* libc's own malloc, free, calloc, realloc and malloc_trim, for HAKMEM_FORCE_LIBC_ALLOC. */
+void *hak_fallback_plain(size_t size);
+void hak_fallback_plain_free(void *ptr);
 void *hak_fallback_zeroed(size_t size);
 void *hak_fallback_realloc(void *ptr, size_t size);
 int hak_fallback_trim(size_t pad);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of peers: its arithmetic, its verdicts, what it keeps, and one real row.
+"""The table of peers: its arithmetic, its verdicts, what it keeps, one real row, and the instructions of a pair.
 
 python3 test/test_peers.py NATIVE-FOLDER BUILD-FOLDER"""
 
@@ -14,11 +14,13 @@ ROOT, BUILD = (Path(argument).resolve() for argument in sys.argv[1:3])
 PROGRAM = ROOT / "bench/peers"
 sys.path.insert(0, str(PROGRAM))
 
+import instructions  # noqa: E402
 import keeping  # noqa: E402
 import tables  # noqa: E402
+from allocators import contenders  # noqa: E402
 from figures import at_least, at_most, fastest_peer, judge, leanest_peer, ratio, speed  # noqa: E402
 from measure import Failure, Rounds, Run  # noqa: E402
-from workloads import WORKLOADS, Workload  # noqa: E402
+from workloads import INSTRUCTIONS_LIMIT, WORKLOADS, Workload  # noqa: E402
 
 MEGABYTE = 1 << 20
 WORKLOAD = Workload("made", 1.2, ("random_mixed",))
@@ -156,6 +158,17 @@ class Keeping(unittest.TestCase):
         again = self.program(*arguments, "--only", "128 B, toggle", "--allocators", "system")
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(set(keeping.read(self.kept).rounds), {"short cold run", "128 B, toggle"})
+
+    @unittest.skipUnless(instructions.can_count(), "valgrind is not installed")
+    def test_a_pair_is_within_its_limit_of_instructions(self) -> None:
+        """The same count in each run, on any machine; the empty loop shows that the calls were counted."""
+        taking_part = {each.name: each for each in contenders(BUILD, None)}
+        executed = {
+            name: instructions.per_pair(taking_part[name], BUILD) for name in ("hakmem", "linked in", "empty")
+        }
+        for name in ("hakmem", "linked in"):
+            self.assertLessEqual(executed[name], INSTRUCTIONS_LIMIT, name)
+            self.assertGreater(executed[name], executed["empty"] + 10, name)
 
 
 if __name__ == "__main__":

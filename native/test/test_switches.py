@@ -44,6 +44,20 @@ def library(flavour: str, *switches: str) -> Path:
     return built
 
 
+def symbols(built: Path) -> dict[str, tuple[int, int]]:
+    """Name of a sized symbol → its first address and the one behind it."""
+    listing = subprocess.run(["nm", "-S", str(built)], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listing.splitlines() if len(line.split()) == 4]
+    return {name: (int(start, 16), int(start, 16) + int(size, 16)) for start, size, _, name in rows}
+
+
+def settings_read(built: Path, function: str) -> set[str]:
+    """Global data of settings, counters and guards that the exported half of a function reads or writes."""
+    watched = {name: place for name, place in symbols(built).items() if re.match(r"hak_(config|guard|stat|size_)", name)}
+    touched = [int(address, 16) for address in re.findall(r"# ([0-9a-f]+) <", instructions(built, function))]
+    return {name for name, (first, end) in watched.items() for address in touched if first <= address < end}
+
+
 def instructions(built: Path, function: str) -> str:
     command = ["objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", str(built)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -88,6 +102,18 @@ class Switches(unittest.TestCase):
             self.assertNotIn("hak_guard", instructions(DEFAULT, function))
         told, counted, errors = run(WORKLOADS["mixed"], library=library("instrumented", *COUNTED))
         self.assertEqual((counted["calls"]["malloc"], errors), (told["total_malloc_calls"], ""))
+
+    def test_what_is_off_costs_nothing_on_the_hot_path(self) -> None:
+        """The exported malloc and free read no setting, call nothing, and leave for the slow halves by a jump alone."""
+        self.assertIn("hak_config", symbols(DEFAULT))
+        for function in ("malloc", "free"):
+            code = instructions(DEFAULT, function)
+            self.assertEqual(settings_read(DEFAULT, function), set())
+            self.assertNotRegex(code, r"\t(call|push|lock|prefetch)")
+            out = {name for name in re.findall(r"\bj\w+ +[0-9a-f]+ <(\w+)", code) if name != function}
+            self.assertTrue(out)
+            self.assertEqual({name for name in out if not name.startswith(("hak_alloc_", "hak_free_"))}, set())
+            self.assertEqual(settings_read(library("release", *SEEN), function), {"hak_guard_flags"})
 
     def test_remote_batches_are_as_long_as_told(self) -> None:
         tiny, mid = WORKLOADS["remote"], ("producer_consumer", "--ops", "20000", "--size", "2000")

@@ -252,6 +252,35 @@ def test_aliases_and_zero_sizes_follow_perf() -> None:
     assert found.tolist() == [-1, 0, -1, 1, 1, 2, -1]
 
 
+def test_behind_a_function_in_another_the_outer_one_goes_on() -> None:
+    symbols = [
+        Symbol(100, 100, "outer"),
+        Symbol(120, 30, "inner"),
+        Symbol(130, 10, "innermost"),
+        Symbol(190, 20, "overlapping"),
+        Symbol(300, 50, "around"),
+        Symbol(320, 0, "label"),
+        Symbol(340, 10, "behind"),
+    ]
+    table = table_of(symbols)
+    places = [100, 119, 120, 129, 130, 139, 140, 149, 150, 189, 190, 209, 210, 319, 320, 339, 349, 350]
+    found = [table.names[slot] if slot >= 0 else None for slot in table.find(np.array(places, dtype=np.uint64))]
+    assert found == [
+        *("outer", "outer", "inner", "inner", "innermost", "innermost", "inner", "inner", "outer", "outer"),
+        *("overlapping", "overlapping", None, "around", "label", "label", "behind", None),
+    ]
+
+
+@settings(max_examples=200)
+@given(data=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), unique_by=lambda pair: pair[0]))
+def test_an_address_belongs_to_the_function_that_began_last(data: list[tuple[int, int]]) -> None:
+    table = table_of([Symbol(start, size, f"f{start}") for start, size in data])
+    found = [table.names[slot] if slot >= 0 else None for slot in table.find(np.arange(100, dtype=np.uint64))]
+    for place, name in enumerate(found):
+        holders = [start for start, size in data if start <= place < start + size]
+        assert name == (f"f{max(holders)}" if holders else None)
+
+
 @pytest.mark.parametrize(
     ("name", "plain"),
     [

@@ -74,9 +74,32 @@ def table_of(symbols: Iterable[Symbol]) -> SymbolTable:
         min(symbol.start + symbol.size, 2**64 - 1) if symbol.size else end
         for symbol, end in zip(chosen, following, strict=True)
     ]
-    return SymbolTable(
-        np.array(starts, dtype=np.uint64), np.array(ends, dtype=np.uint64), tuple(s.name for s in chosen)
-    )
+    names = [symbol.name for symbol in chosen]
+    if any(end > start for end, start in zip(ends, starts[1:], strict=False)):
+        starts, ends, names = _apart(starts, ends, names)
+    return SymbolTable(np.array(starts, dtype=np.uint64), np.array(ends, dtype=np.uint64), tuple(names))
+
+
+def _apart(starts: list[int], ends: list[int], names: list[str]) -> tuple[list[int], list[int], list[str]]:
+    """Ranges that overlap, such as entries in the midst of a function, as ranges that do not.
+
+    The one that began last has an address, and behind its end the one that it lies in. perf finds either of the two or
+    none, depending on the shape of its tree.
+    """
+    ranges: list[tuple[int, int, str]] = []
+    open_ones: list[tuple[int, str]] = []
+    at = 0
+    for start, end, name in zip([*starts, 2**64], [*ends, 2**64], [*names, ""], strict=True):
+        while open_ones and at < start:
+            until, owner = open_ones[-1]
+            if until <= at:
+                open_ones.pop()
+                continue
+            ranges.append((at, min(until, start), owner))
+            at = ranges[-1][1]
+        open_ones.append((end, name))
+        at = start
+    return [r[0] for r in ranges], [r[1] for r in ranges], [r[2] for r in ranges]
 
 
 def _preference(symbol: Symbol, *, reaches: bool) -> tuple[bool, bool, bool, bool, int, int]:

@@ -15,8 +15,8 @@ from hakprof.errors import ParseError
 from hakprof.parse.perf_data.frames import REGISTERS, FrameRow, signed_leb, unsigned_leb
 from hakprof.symbols.cfa_program import CommonEntry, DamagedFramesError, Program
 from hakprof.symbols.objects import FoundObject, ObjectFinder
+from hakprof.symbols.sections import section_bytes
 
-_COMPRESSED = 1 << 11
 _MOST_ENTRIES = 1 << 20
 _MOST_INSTRUCTIONS = 1 << 16  # bytes for one function
 _WORD = 1 << 64
@@ -30,7 +30,7 @@ class _Section:
     """One section of call frame information, by the addresses that the file gives itself."""
 
     def __init__(self, elf: ElfFile, section: Section, *, is_eh: bool) -> None:
-        self._bytes = elf.data(section)
+        self._bytes = section_bytes(elf, section)
         self._address = section.address
         self._is_eh = is_eh
         self._common: dict[int, CommonEntry] = {}
@@ -209,9 +209,9 @@ class ObjectFrames:
         self._sections: list[_Section] = []
         if found.runtime.machine != "EM_X86_64":
             return
-        for elf, name in ((found.runtime, ".eh_frame"), (found.debug, ".debug_frame")):
+        for elf, name in ((found.runtime, ".eh_frame"), (found.debug, ".debug_frame"), (found.debug, ".zdebug_frame")):
             section = elf.section(name)
-            if section is not None and not section.flags & _COMPRESSED:
+            if section is not None:
                 try:
                     self._sections.append(_Section(elf, section, is_eh=name == ".eh_frame"))
                 except (ParseError, OSError):

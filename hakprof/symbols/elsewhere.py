@@ -4,18 +4,16 @@ Formats: DWARF 5, 3.1.2 and 7.5.1 (skeleton units, which name a .dwo file); the 
 attribute; .gnu_debugaltlink as dwz writes it (`man dwz`, --multifile).
 """
 
-import zlib
-
-from hakprof.elf import SHF_COMPRESSED, ElfFile, Section
+from hakprof.elf import ElfFile
 from hakprof.errors import ParseError
 from hakprof.parse.perf_data.frames import unsigned_leb
+from hakprof.symbols.sections import section_bytes
 
 _MOST_UNITS = 64  # as are the first, so are nearly always the others
 _SKELETON = 4
 _GNU_DWO_NAME = 0x2130
 _MOST_BYTES = 1 << 16
 _MOST_ATTRIBUTES = 64
-_COMPRESSION_HEADER_BYTES = 24
 
 
 def left_elsewhere(elf: ElfFile) -> str | None:
@@ -26,7 +24,7 @@ def left_elsewhere(elf: ElfFile) -> str | None:
                 "its debug information was split off into .dwo files, which are not read: its inlined functions and"
                 " lines are not known; compile it without -gsplit-dwarf"
             )
-    except (ParseError, IndexError, zlib.error):
+    except (ParseError, IndexError):
         return None
     # Stripping leaves the reference of dwz in place: without its own part the other is not missed.
     if elf.has_dwarf and elf.section(".gnu_debugaltlink") is not None:
@@ -42,7 +40,7 @@ def _is_split(elf: ElfFile) -> bool:
     info, abbreviations = (elf.section(name) for name in (".debug_info", ".debug_abbrev"))
     if info is None or abbreviations is None:
         return False
-    units, declared, at = _beginning(elf, info), _beginning(elf, abbreviations), 0
+    units, declared, at = section_bytes(elf, info, _MOST_BYTES), section_bytes(elf, abbreviations, _MOST_BYTES), 0
     for _ in range(_MOST_UNITS):
         head = units[at : at + 12]
         length, version = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:6], "little")
@@ -73,11 +71,3 @@ def _attributes(declared: bytes, at: int, code: int) -> list[int]:
             break
         names.append(name)
     return names
-
-
-def _beginning(elf: ElfFile, section: Section) -> bytes:
-    """The first bytes of a section, decompressed."""
-    raw = elf.data(section, _MOST_BYTES)
-    if not section.flags & SHF_COMPRESSED:
-        return raw
-    return zlib.decompressobj().decompress(raw[_COMPRESSION_HEADER_BYTES:], _MOST_BYTES)

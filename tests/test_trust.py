@@ -131,6 +131,19 @@ def test_t2_fails_when_the_allocator_counted_other_calls(counted: int) -> None:
     assert f"counted {counted:,} malloc calls, the program made 20,000,000" in found.summary
 
 
+@pytest.mark.parametrize(("counted", "verdict"), [(0, Verdict.PASS), (5, Verdict.FAIL)])
+def test_t2_knows_a_variant_that_is_served_by_another_on_purpose(counted: int, verdict: Verdict) -> None:
+    builder = healthy()
+    builder.project_text += '[variants.libc]\ntitle = "forced"\nserved_by = "the C library"\n'
+    builder.project_text = builder.project_text.replace('["default", "direct"]', '["default", "direct", "libc"]')
+    builder.counted({"calls.malloc": counted}, variant="libc")
+    found = check(builder.build(), "T2")
+    assert found.verdict == verdict
+    assert found.summary.endswith("By intention, the C library serves the variant forced.")
+    told = f"forced, counters counted {counted} malloc calls, and should count none: served by the C library"
+    assert any(f"{row.what} {row.detail}".endswith(told) for row in found.evidence)
+
+
 def test_t2_allows_the_runtimes_own_calls() -> None:
     builder = RunBuilder()
     builder.counted({"calls.malloc": 20_000_120}, total_malloc_calls=20_000_000)

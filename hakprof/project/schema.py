@@ -158,6 +158,9 @@ class Variant(Table):
     environment: Environment = Field(default_factory=dict)
     link: Literal["preload", "direct"] = "preload"
     build: Name | None = Field(None, description="another build than the study's release build")
+    served_by: Text | None = Field(
+        None, description="who serves the calls, where by intention it is not the allocator under test"
+    )
 
 
 class LayerRule(Table):

@@ -65,6 +65,8 @@ def _parameters(run: RunData) -> FactTable:
         if variant is not None:
             settings = [f"{key}={value}" for key, value in sorted(variant.environment.items())]
             settings.append("linked directly" if variant.link == "direct" else "LD_PRELOAD")
+            if variant.build is not None:
+                settings.append(f"build {variant.build}")
             facts.append(Fact(f"variant {name}", ", ".join(settings)))
     repetitions = run.study.quick_repetitions if run.manifest.quick else run.study.repetitions
     facts.append(Fact("repetitions", f"{repetitions}, cells interleaved"))

@@ -7,7 +7,7 @@ import polars as pl
 
 from hakprof.analysis.allocator_counters import CounterSet
 from hakprof.analysis.inputs import RunData
-from hakprof.analysis.labels import allocator_title
+from hakprof.analysis.labels import allocator_title, variant_title
 from hakprof.analysis.statistics import LEAST_SAMPLES
 from hakprof.analysis.trust.model import (
     CALLS_TOLERANCE,
@@ -44,7 +44,16 @@ def check_served(run: RunData, sets: tuple[CounterSet, ...]) -> TrustCheck:
     else:
         summary = "No program named the object that served its malloc, so what was measured is taken on trust."
     concerns = (Concern.RESULTS, Concern.LAYERS, Concern.SYSCALLS, Concern.COUNTERS, Concern.MEMORY)
+    summary = " ".join((summary, *_by_intention(run)))
     return TrustCheck("T2", TITLE, verdict, summary, evidence, concerns, _REMEDY if bad else None)
+
+
+def _by_intention(run: RunData) -> Iterator[str]:
+    """A row that is not the allocator's own work must not pass for it."""
+    for name in run.study.variants:
+        variant = run.project.variants.get(name)
+        if variant is not None and variant.served_by is not None:
+            yield f"By intention, {variant.served_by} serves the variant {variant_title(run, run.subject, name)}."
 
 
 def _object_rows(run: RunData) -> Iterator[tuple[str, Evidence]]:
@@ -118,7 +127,11 @@ def _counter_rows(run: RunData, sets: tuple[CounterSet, ...]) -> Iterator[Eviden
         if counted is None or not line.height:
             continue
         whole, region = line["total_malloc_calls"][0], line["malloc_calls"][0]
-        if whole is not None:
+        variant = run.project.variants.get(one.variant)
+        if variant is not None and variant.served_by is not None:
+            detail = f"counted {counted:,} malloc calls, and should count none: served by {variant.served_by}"
+            agrees = counted == 0
+        elif whole is not None:
             detail = f"counted {counted:,} malloc calls, the program made {whole:,}"
             # The runtime's own calls (start-up, output) come on top of the program's, and they are few.
             agrees = whole <= counted <= whole * (1 + CALLS_TOLERANCE_SHARE) + CALLS_TOLERANCE
@@ -127,7 +140,8 @@ def _counter_rows(run: RunData, sets: tuple[CounterSet, ...]) -> Iterator[Eviden
             agrees = counted >= region
         else:
             continue
-        yield Evidence(f"{one.title}, counters", detail, Verdict.PASS if agrees else Verdict.FAIL)
+        what = f"{one.title}, {variant_title(run, run.subject, one.variant)}" if one.variant != "default" else one.title
+        yield Evidence(f"{what}, counters", detail, Verdict.PASS if agrees else Verdict.FAIL)
 
 
 def _sample_rows(run: RunData) -> Iterator[Evidence]:

@@ -31,6 +31,8 @@ from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.demangle import demangle
 
+_NO_ORDER = "passes whatever the difference is, and 0 is luck: without times samples and execs have no order"
+
 
 @dataclass(slots=True)
 class InlineCount:
@@ -86,7 +88,7 @@ def _compare(name: str, folder: Path, inlines: InlineCount) -> bool:
         else _chains(profile, for_perf(name, recording), unwound="--call-graph" in variant.options)
     )
     notes = [f"`perf record {' '.join(variant.options)}`"]
-    notes += [] if variant.has_order else ["without times samples and execs have no order"]
+    notes += [] if variant.has_order else [_NO_ORDER]
     notes += [each.split(":")[0] for each in profile.warnings]
     cells = [name, f"{profile.sample_count:,}", "yes" if totals else "no", f"{share:.4%}", chains, "; ".join(notes)]
     print(f"| {' | '.join(cells)} |", flush=True)

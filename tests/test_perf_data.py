@@ -16,7 +16,7 @@ from perf_variants import VARIANTS, difference, for_perf, own_table, record_vari
 
 from hakprof.errors import HakprofError, ParseError
 from hakprof.layers import attribute, load_rules
-from hakprof.parse.perf_data import read_perf_data
+from hakprof.parse.perf_data import read_flat, read_perf_data
 from hakprof.parse.perf_data.samples import _powers_of
 from hakprof.parse.perf_data.walk import SampleRuns, walk_block
 from hakprof.symbols import Symbolizer
@@ -125,6 +125,21 @@ def test_tracepoints_of_a_pipe_are_read(program: Path, tmp_path: Path) -> None:
     assert profile.record_counts["SAMPLE"] == profile.sample_count > 20
     assert profile.events[0].name == "syscalls:sys_enter_munmap"
     assert profile.warnings == ()
+
+
+def test_it_is_said_that_without_times_names_are_uncertain(program: Path, recorded: Callable[[str], Path]) -> None:
+    options = {
+        "mixed": ("-e", "cpu-clock/freq=1999/,page-faults/period=1,time=0/"),
+        "none of names": ("-e", "cpu-clock/freq=1999,time=0/,page-faults/period=1/"),
+    }
+    folder = program.parent
+    files = {name: record(folder, *each, command=(str(program),), name=name) for name, each in options.items()}
+    said = {name: " ".join(read_perf_data(file).warnings) for name, file in files.items()}
+    assert "samples of page-faults/period=1,time=0/ are recorded without times" in said["mixed"]
+    assert "names and programs are recorded without times" in said["none of names"]
+    assert "names and programs are recorded without times" in " ".join(read_flat(recorded("no times")).warnings)
+    for whole in ("chains", "two events", "no inheritance", "per thread"):
+        assert "without times" not in " ".join(read_perf_data(recorded(whole)).warnings)
 
 
 def test_what_a_killed_recorder_had_written_is_read(recorded: Callable[[str], Path]) -> None:

@@ -12,7 +12,7 @@ from hakprof.parse.perf_data.aggregate import SampleTable, reunited
 from hakprof.parse.perf_data.dumps import holds_stacks, why_not_unwound
 from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.flat import FlatSamples, flat_samples
-from hakprof.parse.perf_data.format import RECORD_NAMES
+from hakprof.parse.perf_data.format import RECORD_NAMES, SampleType
 from hakprof.parse.perf_data.frames import CallFrames
 from hakprof.parse.perf_data.header import describe_events, read_header
 from hakprof.parse.perf_data.names import is_time_event
@@ -112,6 +112,7 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
             *header.warnings,
             *scan.warnings,
             *_complaints(scan),
+            *_untimed(scan),
             *_blurred(history, undivided),
             *_cut_chains(unwinder, frames, why_not_unwound(scan.attrs, scan.notes.arch)),
         ),
@@ -163,6 +164,23 @@ def _blurred(history: ProcessHistory, undivided: int) -> tuple[str, ...]:
     if history.forgotten_forks:
         lines.append(f"{history.forgotten_forks} forked processes are without mappings: they inherit too many in all")
     return tuple(lines)
+
+
+def _untimed(scan: Scan) -> tuple[str, ...]:
+    """That samples have no order, unless all stand in one of perf's buffers, which is in order itself."""
+    has_time = [attr.has(SampleType.TIME) for attr in scan.attrs]
+    lacking = [number for number, extremes in enumerate(scan.periods) if extremes and not has_time[number]]
+    # The first event also brings what tells names and programs.
+    if has_time[0] and not lacking:
+        return ()
+    if not any(has_time) and all(len(attr.ids) <= 1 for attr in scan.attrs):
+        return ()
+    names = describe_events(scan.attrs, scan.notes)
+    what = f"samples of {', '.join(names[number] for number in lacking)}" if has_time[0] else "names and programs"
+    return (
+        f"{what} are recorded without times: samples of threads that took another name, and of processes that started"
+        " another program, may stand under the wrong one or under none; record without --no-timestamp and time=0",
+    )
 
 
 def _complaints(scan: Scan) -> tuple[str, ...]:

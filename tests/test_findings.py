@@ -70,6 +70,12 @@ def test_a_few_handed_on_calls_are_not_critical_for_want_of_a_recording() -> Non
     assert findings(RunBuilder().counted(counters).build())["libc-fallback"].severity == Severity.MEDIUM
 
 
+def test_mappings_that_are_grown_are_proof_of_mapping_churn() -> None:
+    run = RunBuilder().recording({"benchmark": 900, "k:mmap": 100}).traced({"mremap": (4_000, 0.1, 0.2)})
+    proofs = findings(run.counted(HEALTHY_COUNTERS | {"os.mremap": 4_000}).build())["mapping-churn"].evidence
+    assert {(proof.row, proof.figure.split()[0]) for proof in proofs} >= {("mremap", "4,000"), ("os.mremap", "4,000")}
+
+
 def test_commands_say_where_the_build_is() -> None:
     builder = RunBuilder().throughput([100.0] * 7).recording({"benchmark": 500, "refill": 500})
     verify = findings(builder.build())["front-cache-misses"].verify

@@ -22,6 +22,8 @@ from hakprof.analysis.findings.model import (
 from hakprof.analysis.trust import Concern
 
 LAYERS = ("mmap", "munmap", "madvise", "brk")
+CALLS = (*LAYERS, "mremap")  # the kernel's layer mmap holds it
+COUNTERS = ("superslabs.created", "superslabs.released", "os.mmap", "os.mremap", "os.munmap")
 
 
 def find_mapping_churn(context: Context) -> Finding | None:
@@ -38,8 +40,8 @@ def find_mapping_churn(context: Context) -> Finding | None:
         evidence=(
             *layer_proof(found, " + ".join(LAYERS)),
             *cause_proof(found, LAYERS),
-            *syscall_proof(context, workload, LAYERS),
-            *counter_proof(context, workload, ["superslabs.created", "superslabs.released", "os.mmap", "os.munmap"]),
+            *syscall_proof(context, workload, CALLS),
+            *counter_proof(context, workload, COUNTERS),
         ),
         locations=kernel_callers(context.run, workload, LAYERS),
         hypotheses=(_superslab_turnover(context, workload),),

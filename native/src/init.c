@@ -39,7 +39,14 @@ void *hak_lock_forker;
 
 static void hak_forks(bool now) { __atomic_store_n(&hak_lock_forker, now ? __builtin_thread_pointer() : NULL, __ATOMIC_RELAXED); }
 
+/* libc takes the lock of its list of streams after all handlers, and whoever holds that (fflush of all streams) may allocate: it
+ * comes before ours, as it comes before those of libc's own allocator. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
 static void hak_before_fork(void) {
+    if (_IO_list_lock != NULL) _IO_list_lock();
     for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_acquire(hak_fork_locks[i]);
     hak_forks(true);
 }
@@ -47,6 +54,7 @@ static void hak_before_fork(void) {
 static void hak_after_fork_in_parent(void) {
     hak_forks(false);
     for (size_t i = HAK_FORK_LOCKS; i-- > 0;) hak_lock_release(hak_fork_locks[i]);
+    if (_IO_list_unlock != NULL) _IO_list_unlock();
 }
 
 static void hak_after_fork_in_child(void) {
@@ -54,6 +62,7 @@ static void hak_after_fork_in_child(void) {
     for (size_t i = 0; i < HAK_FORK_LOCKS; i++) hak_lock_reset(hak_fork_locks[i]);
     hak_heaps_after_fork();
     hak_stats_after_fork();
+    if (_IO_list_resetlock != NULL) _IO_list_resetlock();
 }
 
 /* What may itself allocate waits for this. It comes before the constructors of other libraries: handlers that prepare for a

@@ -103,6 +103,7 @@ static hak_front_totals_t hak_front_totals_own(void) {
 }
 
 void hak_stats_after_fork(void) {
+    if (hak_config.stats_file == NULL) return;
     hak_front_inherited = hak_front_totals();
     hak_stats = (hak_stats_t){0};
     for (unsigned group = 0; group < 10; group++) hak_size_histogram[group] = 0;

@@ -160,3 +160,15 @@ def test_tools_of_each_variant_run_on_every_variant_that_they_can_tell_of(projec
     }
     counted = {cell.build for cell in plan.cells if cell.collector is Collector.COUNTERS}
     assert counted == {"instrumented"}
+
+
+def test_every_experiment_of_the_bundled_project_is_a_quick_look_at_more_than_one_setting(project: Project) -> None:
+    experiments = {name: study for name, study in project.studies.items() if study.each_variant}
+    assert len(experiments) > 10
+    for name, study in experiments.items():
+        assert study.variants[0] == "default", name
+        assert len(study.variants) > 1, name
+        cells = make_plan(project, study, quick=True, detection=machine()).cells
+        throughput = Counter(contender(cell) for cell in cells if cell.collector is Collector.THROUGHPUT)
+        assert min(throughput.values()) >= 4 * len(study.workloads), f"{name}: too few to show a difference"
+        assert len(cells) < 200, f"{name}: {len(cells)} cells are no quick look"

@@ -29,4 +29,5 @@ def project(
     described = load_project(file)
     emit(f"{file}: valid; measures {described.project.name}")
     for name, study in described.studies.items():
-        emit(f"study {name}: {len(study.workloads)} workloads, {len(study.peers)} peers — {study.title}")
+        sizes = f"workloads {len(study.workloads)}, variants {len(study.variants)}, peers {len(study.peers)}"
+        emit(f"study {name}: {study.title} ({sizes})")

@@ -169,6 +169,27 @@ def test_debug_files_are_not_taken_for_what_was_mapped(program: Path, tmp_path: 
     assert (found.runtime.path.name, found.debug.path.name) == ("b", "a.debug")
 
 
+@pytest.mark.parametrize(
+    ("options", "is_known"),
+    [((), True), (("-no-pie",), True), (("-fuse-ld=gold", "-no-pie"), True), (("-Wl,-z,noseparate-code",), True),
+     (("-Wl,-Ttext-segment=0x400100", "-Wl,-z,max-page-size=256", "-no-pie"), False)],
+)  # fmt: skip
+def test_a_debug_file_alone_names_functions(
+    tmp_path: Path, options: tuple[str, ...], is_known: bool, home: Path
+) -> None:
+    """GIVEN the debug file of a program that is gone: nothing in it tells where in the file its code was."""
+    program = compile_program(tmp_path, *options)
+    identity, offsets = build_id(program), text_offsets(program)
+    assert identity
+    expected = Symbolizer().functions(str(program), identity, offsets)
+    _, debug = parted(program, tmp_path)
+    program.unlink()
+    debug.rename(perf_copy(home, identity).with_name("debug"))
+    symbolizer = Symbolizer()
+    assert symbolizer.functions(str(program), identity, offsets) == (expected if is_known else [None] * offsets.size)
+    assert symbolizer.warnings == (() if is_known else (f"{program}: not found, its samples stay without names",))
+
+
 @pytest.mark.parametrize("option", [_MD5, _NUMBER])
 def test_build_ids_that_perf_has_filled_up_are_the_same(tmp_path: Path, option: str, home: Path) -> None:
     binary = compile_program(tmp_path, option)

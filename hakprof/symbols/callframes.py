@@ -205,7 +205,7 @@ class ObjectFrames:
     """The call frame information of one object: .eh_frame of what was mapped, then .debug_frame of its debug file."""
 
     def __init__(self, found: FoundObject) -> None:
-        self._segments = found.runtime.segments
+        self._segments = found.segments
         self._sections: list[_Section] = []
         if found.runtime.machine != "EM_X86_64":
             return

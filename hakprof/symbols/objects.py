@@ -7,22 +7,31 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from hakprof.elf import SHT_NOBITS, DebugLink, ElfFile, read_elf, same_build_id
+from hakprof.elf import SHT_NOBITS, DebugLink, ElfFile, Segment, read_elf, same_build_id
 from hakprof.errors import ParseError
 from hakprof.symbols.places import debug_files_by_path, linked_debug_files, stored_debug_files, stored_objects
 from hakprof.symbols.vdso import VDSO, running_vdso
 
 _BLOCK_BYTES = 1 << 20
+_PAGE = 4096
 _EXECUTABLE = 4  # SHF_EXECINSTR
 _WHOLE = 3  # symbols and debug information
 
 
 @dataclass(frozen=True, slots=True)
 class FoundObject:
-    """``runtime`` is what was mapped; ``debug`` has its symbols and DWARF (often the same file)."""
+    """``runtime`` is what was mapped; ``debug`` has its symbols and DWARF (often the same file).
+
+    Where only a debug file was found it is both.
+    """
 
     runtime: ElfFile
     debug: ElfFile
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Which part of the file that was mapped has which addresses."""
+        return self.runtime.segments if _holds_code(self.runtime) else _segments_with_code(self.runtime)
 
 
 class ObjectFinder:
@@ -52,9 +61,11 @@ class ObjectFinder:
         runtime = _best(mapped)
         identity = build_id or (runtime.build_id if runtime else None)
         debug = _best(chain([runtime] if runtime else [], without_code, self._debug(path, mapped, identity)))
-        if complaint is not None and debug is None:
+        if debug is not None and (runtime is not None or _segments_with_code(debug)):
+            return FoundObject(runtime or debug, debug)
+        if complaint is not None:
             self.warnings.append(complaint)
-        return FoundObject(runtime or debug, debug) if debug is not None else None
+        return None
 
     def _mapped(self, path: str, build_id: str | None) -> Iterator[ElfFile | str]:
         """Files that may be what was mapped, and why the one at the recorded path is not."""
@@ -132,6 +143,19 @@ def _worth(elf: ElfFile) -> int:
 def _holds_code(elf: ElfFile) -> bool:
     """Whether it can have been mapped: debug files are without the code, and say otherwise where it would be."""
     return not any(s.type == SHT_NOBITS and s.flags & _EXECUTABLE for s in elf.sections)
+
+
+def _segments_with_code(debug: ElfFile) -> tuple[Segment, ...]:
+    """What the segments of a debug file were before their bytes were taken out; () where that cannot be known.
+
+    Linkers that begin each segment on a page of its own leave as much room in the file as in memory.
+    """
+    code = [s.address for s in debug.sections if s.flags & _EXECUTABLE]
+    whole = [s for s in debug.segments if any(0 <= at - s.address < s.memory_size for at in code)]
+    if any(segment.address % _PAGE for segment in whole):
+        return ()
+    base = min((segment.address for segment in debug.segments), default=0)
+    return tuple(Segment(s.address - base, s.address, s.memory_size, s.memory_size) for s in whole)
 
 
 def _checksum(path: Path) -> int:

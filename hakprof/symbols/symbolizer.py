@@ -147,7 +147,7 @@ class Symbolizer:
             self._warnings.append(f"{path}: has no symbols (stripped), its samples stay without names")
         exported_only = found.debug.section(".symtab") is None
         inlines = KeptInlines(found.debug, self._cache, name)
-        return _Object(found.runtime.segments, symbols, inlines, exported_only, left_elsewhere(found.debug))
+        return _Object(found.segments, symbols, inlines, exported_only, left_elsewhere(found.debug))
 
 
 def _symbols_of(found: FoundObject) -> SymbolTable:

@@ -19,6 +19,7 @@ from hakprof.parse.perf_data import PerfProfile, read_perf_data
 from hakprof.parse.perf_data.frames import CallFrames, FrameRow
 from hakprof.store import RunStore, open_run
 from hakprof.symbols import Symbolizer
+from hakprof.symbols.kallsyms import REFERENCES, reference_address
 
 _CODE_SECTIONS = frozenset({".text", ".rodata", ".data", ".data.rel.ro", ".gcc_except_table"})
 _CALL_FRAMES = frozenset({".eh_frame", ".eh_frame_hdr"})
@@ -50,6 +51,7 @@ def pack_run(source: Path, target: Path) -> Path:
     target.mkdir(parents=True)
     shutil.copyfile(run.path / "manifest.json", target / "manifest.json")
     frames = _AskedFrames(Symbolizer((run.object_dir,)).call_frames)
+    reference = reference_address(run.kallsyms) if run.kallsyms.is_file() else None
     build_ids: set[str] = set()
     addresses: set[int] = set()
     for result in run.results():
@@ -58,7 +60,7 @@ def pack_run(source: Path, target: Path) -> Path:
         if "perf_data" in result.files:
             profile = read_perf_data(folder / result.files["perf_data"], frames=frames)
             build_ids |= _touched_objects(profile)
-            addresses |= _kernel_addresses(profile)
+            addresses |= _kernel_addresses(profile, reference)
     _pack_objects(run, target, build_ids, unwound=frames.build_ids)
     if run.kallsyms.is_file():
         packed = target / run.kallsyms.relative_to(run.path)
@@ -74,9 +76,12 @@ def _touched_objects(profile: PerfProfile) -> set[str]:
     return {build_id for build_id in found.to_list() if build_id}
 
 
-def _kernel_addresses(profile: PerfProfile) -> set[int]:
+def _kernel_addresses(profile: PerfProfile, reference: int | None) -> set[int]:
+    """Those that were sampled, as they were when the kernel's first symbol was at ``reference``."""
     leaves = profile.samples.filter(profile.samples["cpumode"] == _CPUMODE_KERNEL)["ip"].to_list()
-    return {*leaves, *profile.stacks.address[profile.stacks.kernel].tolist()}
+    recorded = profile.recorded_kernel.reference
+    moved = reference - recorded if reference is not None and recorded is not None else 0
+    return {each + moved for each in (*leaves, *profile.stacks.address[profile.stacks.kernel].tolist())}
 
 
 def _pack_objects(run: RunStore, target: Path, build_ids: set[str], *, unwound: Set[str | None]) -> None:
@@ -108,14 +113,17 @@ def _blank(path: Path, sections: Set[str]) -> None:
 
 
 def _touched_symbols(kallsyms: Path, addresses: set[int]) -> Iterator[str]:
-    """The lines of the symbols that hold an address, each with its successor, which tells where it ends."""
+    """The lines of the symbols that hold an address, each with its successor, which tells where it ends.
+
+    And those of the first symbols, which tell where the kernel lay.
+    """
     opener = gzip.open if kallsyms.suffix == ".gz" else open
     with opener(kallsyms, "rt", encoding="utf-8", errors="replace") as stream:
         lines = stream.readlines()
     starts = [int(line.split(maxsplit=1)[0], 16) for line in lines]
     order = sorted(range(len(lines)), key=lambda index: (starts[index], index))
     ordered = [starts[index] for index in order]
-    wanted: set[int] = set()
+    wanted = {index for index, line in enumerate(lines) if line.split()[2] in REFERENCES}
     for address in addresses:
         after = bisect_right(ordered, address)
         if after == 0:

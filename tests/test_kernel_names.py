@@ -1,6 +1,7 @@
 """Names of kernel code: of this boot, of another boot, of another kernel, and of modules."""
 
 import gzip
+import shutil
 import struct
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ from perf_variants import difference
 
 from hakprof.cache import Cache
 from hakprof.errors import ParseError
+from hakprof.pack import pack_run
 from hakprof.parse.perf_data import read_perf_data
 from hakprof.parse.perf_data.format import Record
 from hakprof.parse.perf_data.kernel import KERNEL, RecordedKernel
@@ -20,6 +22,7 @@ from hakprof.profiles import flat_profile
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.kallsyms import read_kallsyms, reference_address
 
+TRACE = Path(__file__).resolve().parent.parent / "traces" / "hakmem"
 START = 0xFFFFFFFF81000000
 MOVED = 0x2A00000
 MODULE = 0xFFFFFFFFC0000000
@@ -83,6 +86,30 @@ def test_a_recording_of_another_boot_has_the_names_that_perf_gives(tmp_path: Pat
     theirs = perf_table(recording)
     assert len({symbol for _, _, dso, symbol in theirs if dso == KERNEL}) > 5
     assert difference(found, theirs) == (0, {})
+
+
+@pytest.mark.live
+@pytest.mark.skipif(why_not_live() is not None, reason=str(why_not_live()))
+def test_a_packed_run_keeps_the_names_of_a_recording_of_another_boot(tmp_path: Path) -> None:
+    """GIVEN a run that was resumed after the machine had been started anew: its kallsyms is of the boot before."""
+    if reference_address(Path("/proc/kallsyms")) is None:
+        pytest.skip("kallsyms hides addresses here")
+    run, cell = tmp_path / "run", "raw/perf_record.larson_2t.hakmem.default.release.00"
+    for kept in ("manifest.json", f"{cell}/cell.json"):
+        (run / kept).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(TRACE / kept, run / kept)
+    for folder in ("host", "objects"):
+        (run / folder).mkdir()
+    (run / "host" / "kallsyms.gz").write_bytes(gzip.compress(Path("/proc/kallsyms").read_bytes(), 1))
+    program = compile_program(tmp_path, rounds=200_000)
+    moved_kernel(record(run / cell, "-F", "1999", "-g", command=(str(program),))).replace(run / cell / "perf.data")
+    packed = pack_run(run, tmp_path / "packed")
+    before, after = (
+        flat_profile(folder / cell / "perf.data", kallsyms=folder / "host" / "kallsyms.gz").rows
+        for folder in (run, packed)
+    )
+    assert len({row.symbol for row in before if row.dso == KERNEL}) > 5
+    assert after == before
 
 
 def test_what_a_recording_says_of_its_kernel(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ _MAX_BYTES = 64 << 20  # the kernel's own has 10 to 20 MB, packed to a quarter
 _MAX_SYMBOLS = 1 << 20
 _MOST_INFLATION = 32
 _MOST_LINES, _LONGEST_LINE = 1 << 21, 1 << 10
-_REFERENCE = re.compile(rb"([0-9a-f]{1,16}) [TtWw] (_text|_stext)$")
+REFERENCES = ("_text", "_stext")  # the symbols that perf takes for the kernel's first, in this order
+_REFERENCE = re.compile(rf"([0-9a-f]{{1,16}}) [TtWw] ({'|'.join(REFERENCES)})$".encode())
 
 
 def read_kallsyms(path: Path) -> SymbolTable:

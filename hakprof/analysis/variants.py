@@ -1,5 +1,6 @@
 """The subject's variants beside the default (R9): speed, instructions, page faults, and the counters that moved."""
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from hakprof.analysis.throughput import Throughput, differs
 DEFAULT = "default"
 MOST_COUNTERS = 6
 LEAST_COUNT = 10  # a counter that stays below it in every variant tells nothing
-NOT_COUNTS = ("pid", "bytes")  # endings of the names of what is no number of events: an operation has no share of it
+NOT_COUNTS = ("pid", "bytes", "_ns")  # endings of names of what is no number of events, of which an operation has a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _per_operation(one: CounterSet) -> dict[str, float]:
 
 
 def _most_moved(sets: Sequence[CounterSet]) -> tuple[str, ...]:
-    """Counters by how far they move between variants, a move weighed by the part of the counter that it is."""
+    """Counters by the part of them that moves between variants; that of many events weighs more, by its digits."""
     if len(sets) < 2:
         return ()
     moves = dict(_moves(sets))
@@ -72,7 +73,7 @@ def _moves(sets: Sequence[CounterSet]) -> Iterator[tuple[str, float]]:
         values = [one.get(name) for one in sets]
         most, move = max(values), max(values) - min(values)
         if most >= LEAST_COUNT and move > 0 and not name.endswith(NOT_COUNTS):
-            yield name, move * move / most
+            yield name, move / most * math.log10(1 + move)
 
 
 def _row(

@@ -50,6 +50,19 @@ def test_a_run_is_listed_workload_by_workload(capfdbinary: pytest.CaptureFixture
         assert listing["layers"][-1]["layer"] == "unattributed"
 
 
+@live
+def test_a_directory_that_perf_record_made_is_read_like_a_file(
+    capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    command = (str(compile_program(tmp_path, rounds=500_000)),)
+    folder = str(record(tmp_path, "-F", "1999", "-g", "--threads", command=command))
+    listing = json.loads(run(capfdbinary, folder, "-f", "json"))["listings"][0]
+    assert sum(layer["share"]["count"] for layer in listing["layers"]) == listing["samples"] > 0
+    assert main(["annotate", listing["layers"][0]["layer"], folder]) == 0
+    assert main(["report", "--perf-data", folder]) == 0
+    assert f"# Report of {Path(folder).name}" in capfdbinary.readouterr().out.decode()
+
+
 def test_functions_of_a_layer_and_the_rest_of_it_add_up(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     report = json.loads(run(capfdbinary, TRACE, "--workload", "larson_2t", "--functions", "2", "-f", "json"))
     listing = report["listings"][0]

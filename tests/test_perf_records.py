@@ -2,6 +2,7 @@
 
 import ctypes
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from hakprof.layers import attribute, load_rules
 from hakprof.parse.perf_data import PerfProfile, read_perf_data, short_name
 from hakprof.parse.perf_data.compiled import CHOICE, compiled_library
 from hakprof.parse.perf_data.format import Record
-from hakprof.parse.perf_data.scan import Scan
+from hakprof.parse.perf_data.scan import CUT_OFF, Scan
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.objects import ObjectFinder
 
@@ -86,6 +87,25 @@ def test_both_kinds_of_compressed_records_are_read(tmp_path: Path, kind: Record)
     profile = read_perf_data(composed(tmp_path / "perf.data", records))
     assert profile.sample_count == 100
     assert profile.warnings == ()
+
+
+def test_of_a_directory_a_damaged_file_is_said_and_the_others_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "perf.data"
+    folder.mkdir()
+    composed(folder / "data", mapped("/first.so", 0x1000, 0x4000, time=1))
+    (folder / "data.2").write_bytes(sample(0x2000, time=5) + named("late", time=6))
+    (folder / "data.10").write_bytes(sample(0x2008, time=3) + bytes(64) + sample(0x2010, time=7))
+    (folder / "data.11").write_bytes(sample(0x2018, time=4) + sample(0x2020, time=8) + sample(0x2028, time=9)[:-1])
+    (folder / "data.old").write_bytes(sample(0x2030, time=5))
+    profile = read_perf_data(folder)
+    assert profile.truncated
+    assert any("claims 0 bytes: only what came before it was read" in said for said in profile.warnings)
+    assert CUT_OFF in profile.warnings
+    assert sorted(profile.samples["ip"]) == [0x2000, 0x2008, 0x2018, 0x2020]
+    assert set(profile.samples["mapping"]) == {0}
+    with pytest.raises(ParseError, match="it holds no samples") as refused:
+        read_perf_data(folder / "data")
+    assert refused.value.remedy == f"give the directory that it is a part of: {folder}"
 
 
 # There is no processor trace without a PMU.
@@ -215,9 +235,9 @@ def test_threads_that_rename_themselves_are_told_apart_in_one_reading(
     readings: list[Path] = []
     run = Scan.run
 
-    def counted(scan: Scan, stream: BinaryIO) -> None:
+    def counted(scan: Scan, streams: Iterable[BinaryIO]) -> None:
         readings.append(tmp_path)
-        run(scan, stream)
+        run(scan, streams)
 
     monkeypatch.setattr(Scan, "run", counted)
     begins = named("other", time=1, tid=8) + named("first", time=1)

@@ -65,7 +65,7 @@ def scanned(path: Path, walker: str, **options: Any) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             scan = Scan(read_header(stream, path), options.pop("boundaries", {}), **options)
-            scan.run(stream)
+            scan.run([stream])
     except (HakprofError, OSError) as error:
         return {"error": str(error)}
     finally:

@@ -52,7 +52,7 @@ TargetArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[RUN|FILE]",
-        help="A perf.data file, or a run's folder or name (default: the latest run).",
+        help="A perf.data file or directory, or a run's folder or name (default: the latest run).",
         show_default=False,
     ),
 ]
@@ -166,7 +166,9 @@ def chosen_recordings(
 
 def _perf_data_file(target: str | None, workload: str | None, allocator: str | None) -> Path | None:
     """The file that a command looks at; None for a run. HakprofError for a file with an option that only runs have."""
-    if target is None or not Path(target).is_file():
+    from hakprof.parse.perf_data.parts import is_directory_recording
+
+    if target is None or not (Path(target).is_file() or is_directory_recording(Path(target))):
         return None
     for option, value in (("--workload", workload), ("--allocator", allocator)):
         if value is not None:

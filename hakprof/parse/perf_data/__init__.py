@@ -1,6 +1,7 @@
 """Reader of perf.data files: streamed, vectorised, added up as it goes.
 
 header.py      where the records are, which events, what perf noted about the machine
+parts.py       the files of a directory           zstd.py        compressed records, inflated
 walk.py        record boundaries in a block        adding.py     samples added up, by one of:
 compiled.py    walker.c, where it is built         samples.py    columns of a block, with numpy
 aggregate.py   rows of equal samples, merged       records.py    all other records

@@ -16,6 +16,7 @@ from hakprof.parse.perf_data.format import RECORD_NAMES, SampleType
 from hakprof.parse.perf_data.frames import CallFrames
 from hakprof.parse.perf_data.header import describe_events, read_header
 from hakprof.parse.perf_data.names import is_time_event
+from hakprof.parse.perf_data.parts import directory_of, main_file, record_streams
 from hakprof.parse.perf_data.processes import ProcessHistory
 from hakprof.parse.perf_data.scan import Scan
 from hakprof.parse.perf_data.unwind import StackUnwinder
@@ -40,7 +41,7 @@ class _Scanned:
 
 
 def read_perf_data(path: Path, *, frames: CallFrames | None = None) -> "PerfProfile":
-    """Reads a recording of perf record: a file, compressed (-z) or not, or what it wrote to a pipe (-o -).
+    """Reads a recording of perf record: a file, compressed (-z) or not, a directory, or what it wrote to a pipe (-o -).
 
     The stacks of a recording with `--call-graph dwarf` are unwound by the rules in ``frames``
     (`Symbolizer.call_frames`); without them only as far as frame pointers lead, and marked as partial.
@@ -80,12 +81,12 @@ def read_flat(path: Path) -> FlatSamples:
 
 def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scanned:
     try:
-        with open_stored(path, remedy=_RECORD_AGAIN) as stream:
+        with open_stored(main_file(path), remedy=_RECORD_AGAIN) as stream:
             header = read_header(stream, path)
             # Stacks become chains in a second pass: only then it is known what was mapped where.
             unwinds = keeps_chains and holds_stacks(header.attrs)
             scan = Scan(header, {}, keeps_chains=keeps_chains and not unwinds)
-            scan.run(stream)
+            scan.run(record_streams(path, stream, remedy=_RECORD_AGAIN))
             history = ProcessHistory(scan.records.events)
             boundaries, undivided = _straddled(scan.table, history)
             unwinder = None
@@ -94,7 +95,7 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
             if boundaries or unwinder is not None:
                 # Some rows hold samples from before and after a change of their thread: add up again, apart.
                 scan = Scan(header, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
-                scan.run(stream)
+                scan.run(record_streams(path, stream, remedy=_RECORD_AGAIN))
     except OSError as error:
         raise ParseError(f"{path}: cannot be read: {error.strerror or error}") from error
     table = scan.table
@@ -103,7 +104,9 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
     if table is None or not table.key.size:
         unfinished = ": perf record did not finish it" if header.data_end is None and not header.is_pipe else ""
         reason = scan.warnings[0] if scan.warnings else f"it holds no samples{unfinished}"
-        raise ParseError(f"{path}: {reason}", remedy=_RECORD_AGAIN)
+        whole = directory_of(path)
+        remedy = _RECORD_AGAIN if whole is None else f"give the directory that it is a part of: {whole}"
+        raise ParseError(f"{path}: {reason}", remedy=remedy)
     return _Scanned(
         scan,
         table,

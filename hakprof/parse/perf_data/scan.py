@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -47,6 +48,7 @@ class Scan:
         self._adder = SampleAdder(header.attrs, boundaries, keeps_chains=keeps_chains, unwinder=unwinder)
         self.records = RecordCollector(header.attrs, self._adder.renamed)
         self._block_bytes = _STACKS_BYTES if unwinder is not None else _BLOCK_BYTES
+        self._base = 0  # the files before this one, in bytes
         self._inflater: Inflater | None = None
         self._inner_rest = np.zeros(0, dtype=np.uint8)
         self._inner_offset = 0
@@ -66,23 +68,37 @@ class Scan:
         """The least and the most period of the samples of each event; None where it has none."""
         return self._adder.periods
 
-    def run(self, stream: BinaryIO) -> None:
-        """Reads up to the end of the records, or to where the file is cut off or damaged."""
-        try:
-            self._read_blocks(stream)
-        except (DamagedRecordError, DamagedStreamError) as damage:
-            self.warnings.append(f"{damage}: only what came before it was read")
+    def run(self, streams: Iterable[BinaryIO]) -> None:
+        """Reads up to the end of the records, or to where a file is cut off or damaged.
+
+        The first stream has the header; others, of a directory, have records from their beginning to their end.
+        """
+        start, end = self._header.data_start, self._header.data_end
+        is_cut = False
+        for stream in streams:
+            try:
+                is_cut |= self._read_blocks(stream, start, end) or bool(self._inner_rest.size)
+            except (DamagedRecordError, DamagedStreamError) as damage:
+                self.warnings.append(f"{damage}: only what came before it was read")
+                self.truncated = True
+            start, end = 0, None
+            self._next_file(stream)
+        if is_cut:
             self.truncated = True
-        else:
-            self.truncated = self.truncated or bool(self._inner_rest.size)
-            if self.truncated:
-                self.warnings.append(CUT_OFF)
+            self.warnings.append(CUT_OFF)
         self.table, self.chains = self._adder.result()
         self.records.counts[Record.SAMPLE] += self._adder.samples
 
-    def _read_blocks(self, stream: BinaryIO) -> None:
+    def _next_file(self, stream: BinaryIO) -> None:
+        """What follows is of another file, at offsets of its own and with a compressed stream of its own."""
+        self._base += stream.seek(0, os.SEEK_END)
+        self._inflater, self._is_inflating = None, False
+        self._inner_rest = np.zeros(0, dtype=np.uint8)
+
+    def _read_blocks(self, stream: BinaryIO, start: int, data_end: int | None) -> bool:
+        """Reads the records from ``start`` up to ``data_end`` or the end of the file; whether the last is cut off."""
         buffer = np.empty(self._block_bytes, dtype=np.uint8)
-        position, kept, data_end = self._header.data_start, 0, self._header.data_end
+        position, kept = start, 0
         file_end = stream.seek(0, os.SEEK_END) if data_end is None else min(data_end, 1 << 62)
         stream.seek(position)
         while True:
@@ -91,7 +107,7 @@ class Scan:
                 wanted = max(min(wanted, data_end - position - kept), 0)
             got = _fill(stream, buffer, kept, wanted)
             block = buffer[: kept + got]
-            consumed = self._walk(block, position)
+            consumed = self._walk(block, self._base + position)
             position += consumed
             if consumed > block.size:
                 # Trace data that stands between records, of a length that its record tells.
@@ -102,8 +118,7 @@ class Scan:
                 continue
             kept = block.size - consumed
             if got < wanted or not wanted:
-                self.truncated = bool(kept) or (data_end is not None and data_end > position)
-                return
+                return bool(kept) or (data_end is not None and data_end > position)
             buffer[:kept] = buffer[consumed : consumed + kept].copy()
 
     def _walk(self, block: Bytes, offset: int) -> int:

@@ -17,7 +17,7 @@ from hakprof.analysis.throughput import Throughput, differs
 DEFAULT = "default"
 MOST_COUNTERS = 6
 LEAST_COUNT = 10  # a counter that stays below it in every variant tells nothing
-NOT_COUNTS = ("pid", "bytes", "_ns")  # endings of names of what is no number of events, of which an operation has a share
+NOT_COUNTS = ("pid", "bytes", "_ns")  # endings of names of what is no number of events
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,3 +226,14 @@ def test_callgrind_counts_the_short_arguments(tiny: Tiny) -> None:
     assert result.program[1:] == ("work", "1")
     profile = (store.cell_dir(result.cell.id) / result.files["callgrind"]).read_text()
     assert "events: Ir" in profile
+
+
+def test_a_variant_that_another_serves_is_counted_but_not_traced(tiny: Tiny) -> None:
+    tiny.edit('TINY_STATS = "{file}" }', 'TINY_STATS = "{file}" }\ntrace_environment = { TINY_TRACE = "{file}" }')
+    tiny.edit("[variants.direct]", '[variants.libc]\nserved_by = "the C library"\n[variants.direct]')
+    counters = 'variants = ["default", "libc"]\ncollectors = ["counters"]\neach_variant = ["counters"]'
+    tiny.edit('peers = ["system"]\ncollectors = ["throughput"]', counters)
+    store = run(tiny, "plain")
+    traced = {one.cell.variant: (store.cell_dir(one.cell.id) / "stdout_trace.txt").exists() for one in store.results()}
+    assert traced == {"default": True, "libc": False}
+    assert all("counters" in one.files for one in store.results())

@@ -11,8 +11,11 @@ _PLACEHOLDER = "{file}"
 _SLOWDOWN = 5.0
 
 
-def run_counters(run: CellRun, build: Build, *, short: Target) -> CellResult:
-    """Run the program with its counters on; then ``short`` with its trace on, which would slow the first one down."""
+def run_counters(run: CellRun, build: Build, *, short: Target | None) -> CellResult:
+    """Run the program with its counters on; then ``short`` with its trace on, which would slow the first one down.
+
+    Without ``short`` nothing is traced: the calls are another allocator's on purpose.
+    """
     extra = {
         name: value.replace(_PLACEHOLDER, str(run.folder / COUNTERS_FILE))
         for name, value in build.counters_environment.items()
@@ -20,7 +23,7 @@ def run_counters(run: CellRun, build: Build, *, short: Target) -> CellResult:
     command = run.target.pinned
     outcome = run.execute(command, environment=run.target.environment | extra, slowdown=_SLOWDOWN)
     note = ""
-    if build.trace_environment and outcome.status is CellStatus.OK:
+    if short is not None and build.trace_environment and outcome.status is CellStatus.OK:
         note = _trace(run, build, short)
     return run.result(
         outcome,

@@ -335,7 +335,8 @@ def _measure(prepared: _Prepared, run: CellRun) -> CellResult:
             return run_strace(run)
         case Collector.COUNTERS:
             build = setting.project.builds[run.cell.build]
-            return run_counters(run, build, short=resolve(setting, run.cell, short=True))
+            is_own = setting.project.variants[run.cell.variant].served_by is None
+            return run_counters(run, build, short=resolve(setting, run.cell, short=True) if is_own else None)
         case Collector.CALLGRIND:
             return run_callgrind(run)
 

@@ -8,15 +8,21 @@ from hakprof.parse.perf_data import PerfProfile
 
 
 def own_chains(profile: PerfProfile, *, unwound: bool) -> Counter[tuple[int, ...]]:
-    """Chains as perf prints them: offsets in the file; those that it unwound itself with callers one byte back."""
+    """Chains as perf prints them: offsets in the file; those that it unwound itself with callers one byte back.
+
+    Besides all, those of events that ask for it in their names.
+    """
+    unwinds = [unwound or "call-graph=dwarf" in event.name for event in profile.events]
     shift = [offset - start for offset, start in profile.mappings.select("file_offset", "start").iter_rows()]
     stacks, chains = profile.stacks, Counter[tuple[int, ...]]()
-    for stack, count in profile.samples.select("stack_id", "count").iter_rows():
+    for event, stack, count in profile.samples.select("event", "stack_id", "count").iter_rows():
         part = slice(int(stacks.offsets[stack - 1]), int(stacks.offsets[stack]))
         columns = (c[part].tolist() for c in (stacks.address, stacks.kernel, stacks.exact, stacks.mapping))
         chains[
             tuple(
-                address if kernel else address - (unwound and not exact) + (shift[mapping] if mapping >= 0 else 0)
+                address
+                if kernel
+                else address - (unwinds[event] and not exact) + (shift[mapping] if mapping >= 0 else 0)
                 for address, kernel, exact, mapping in zip(*columns, strict=True)
             )
         ] += count

@@ -14,7 +14,7 @@ from hakprof.errors import ParseError
 from hakprof.layers import attribute, load_rules
 from hakprof.parse.perf_data import PerfProfile, read_perf_data, short_name
 from hakprof.parse.perf_data.compiled import CHOICE, compiled_library
-from hakprof.parse.perf_data.format import Record
+from hakprof.parse.perf_data.format import Record, SampleType
 from hakprof.parse.perf_data.scan import CUT_OFF, Scan
 from hakprof.symbols import Symbolizer
 from hakprof.symbols.objects import ObjectFinder
@@ -87,6 +87,27 @@ def test_both_kinds_of_compressed_records_are_read(tmp_path: Path, kind: Record)
     profile = read_perf_data(composed(tmp_path / "perf.data", records))
     assert profile.sample_count == 100
     assert profile.warnings == ()
+
+
+def test_without_times_code_is_looked_for_in_what_its_process_had_at_last_too(tmp_path: Path) -> None:
+    """The file has the samples of one processor before the fork of another, and what was executed before that."""
+
+    def untimed(kind: int, content: bytes, *, misc: int = 2) -> bytes:
+        return packed(kind, content + bytes(-len(content) % 8) + struct.pack("<ii", 7, 7), misc=misc)
+
+    def mapping(path: str, start: int, *, pid: int) -> bytes:
+        return untimed(Record.MMAP, struct.pack("<iiQQQ", pid, pid, start, 0x1000, 0) + path.encode() + b"\0")
+
+    records = (
+        mapping("/parent", 0x5000, pid=6)
+        + b"".join(packed(Record.SAMPLE, struct.pack("<Qii", ip, 7, 7), misc=2) for ip in (0x5010, 0x1010, 0x9010))
+        + mapping("/executed", 0x1000, pid=7)
+        + untimed(Record.FORK, struct.pack("<4iQ", 7, 6, 7, 6, 0))
+    )
+    profile = read_perf_data(composed(tmp_path / "perf.data", records, attrs=attr(SampleType.IP | SampleType.TID)))
+    paths = [*profile.mappings["path"], "nowhere"]
+    found = {ip: paths[mapping] for ip, mapping in profile.samples.select("ip", "mapping").iter_rows()}
+    assert found == {0x5010: "/parent", 0x1010: "/executed", 0x9010: "nowhere"}
 
 
 def test_of_a_directory_a_damaged_file_is_said_and_the_others_are_read(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_a_change_belongs_to_the_stretch_after_it() -> None:
     owner = np.array([2, 2, 4, 4, 4, 4, 7, 7, 3], dtype=np.int32)
     time = np.array([0, 99, 9, 10, 19, 20, 9, 2**64 - 1, 10], dtype=np.uint64)
     assert timeline.at(owner, time).tolist() == [0, 0, 1, 2, 2, 3, 4, 5, -1]
+    assert timeline.last(timeline.at(owner[:8], time[:8])).tolist() == [0, 0, 3, 3, 3, 3, 5, 5]
     assert Timeline({}).at(owner, time).tolist() == [-1] * 9
 
 

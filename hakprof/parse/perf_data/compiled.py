@@ -19,7 +19,7 @@ from hakprof.errors import HakprofError
 from hakprof.parse.perf_data.aggregate import Chains, SampleTable, chains_of
 from hakprof.parse.perf_data.epochs import Boundaries
 from hakprof.parse.perf_data.format import EventAttr
-from hakprof.parse.perf_data.samples import Layout, fixed_period, ids_of
+from hakprof.parse.perf_data.samples import fixed_period, ids_of, layouts_of
 from hakprof.parse.perf_data.walk import Bytes, Words
 
 LIBRARY = Path(__file__).with_name("walker.so")
@@ -111,7 +111,7 @@ class CompiledEngine:
         self, library: ctypes.CDLL, attrs: tuple[EventAttr, ...], boundaries: Boundaries, *, keeps_chains: bool
     ) -> None:
         self._library, self._event_count = library, len(attrs)
-        layouts = tuple(Layout.of(attr) for attr in attrs)
+        layouts = layouts_of(attrs)
         events = np.zeros(len(attrs), dtype=_EVENT)
         for index, (attr, layout) in enumerate(zip(attrs, layouts, strict=True)):
             words = (_word(each) for each in (layout.ip, layout.tid, layout.time, layout.period))

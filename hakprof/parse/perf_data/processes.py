@@ -60,9 +60,10 @@ ProcessEvent = CommEvent | ForkEvent | MapEvent
 
 
 class ProcessHistory:
-    """Names and mappings over time, from events in order of time."""
+    """Names and mappings over time, from events in order of time. Without ``is_timed`` that order is not sure."""
 
-    def __init__(self, events: list[tuple[int, ProcessEvent]]) -> None:
+    def __init__(self, events: list[tuple[int, ProcessEvent]], *, is_timed: bool = True) -> None:
+        self._is_timed = is_timed
         self.mappings: list[Mapping] = []
         self.executables: set[str] = set()
         self._open: dict[int, OpenMappings] = defaultdict(OpenMappings)
@@ -115,7 +116,7 @@ class ProcessHistory:
 
     def find(self, space: Indices, address: Words) -> npt.NDArray[np.int32]:
         """Index into ``mappings`` of the one that holds each address in that space; -1 for none."""
-        return self.index.find(space, address)
+        return self.index.find(space, address) if self._is_timed else self.index.find_late(space, address)
 
     def comm_names(self) -> dict[int, tuple[str, ...]]:
         """Every name that each thread had, in order of time."""

@@ -86,7 +86,7 @@ class PerfProfile:
     """A recording, added up. ``samples`` (SAMPLE_SCHEMA) and ``mappings`` (MAPPING_SCHEMA) are sorted.
 
     One row of ``samples`` stands for ``count`` samples that agree in event, thread, name, address and call chain;
-    times are perf's clock in ns (the file offset, when the recording has no times). ``mapping`` -1: no mapping known.
+    times are perf's clock in ns (the file offset, when its first event has no times). ``mapping`` -1: no mapping known.
     ``record_counts`` are by the names that `perf report --stats` uses, with "TOTAL"; ``lost_samples`` are the
     kernel's own count. ``has_stacks``: user call chains were made of copies of stacks (--call-graph dwarf), otherwise
     by frame pointers. ``warnings`` are sentences for the reader of a report; ``truncated``: the recording's end is

@@ -87,7 +87,8 @@ def _read(path: Path, frames: CallFrames | None, *, keeps_chains: bool) -> _Scan
             unwinds = keeps_chains and holds_stacks(header.attrs)
             scan = Scan(header, {}, keeps_chains=keeps_chains and not unwinds)
             scan.run(record_streams(path, stream, remedy=_RECORD_AGAIN))
-            history = ProcessHistory(scan.records.events)
+            is_timed = all(attr.has(SampleType.TIME) for attr in scan.attrs)
+            history = ProcessHistory(scan.records.events, is_timed=is_timed)
             boundaries, undivided = _straddled(scan.table, history)
             unwinder = None
             if keeps_chains and holds_stacks(scan.attrs):

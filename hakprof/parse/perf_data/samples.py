@@ -67,6 +67,17 @@ class Layout:
         )
 
 
+def layouts_of(attrs: tuple[EventAttr, ...]) -> tuple[Layout, ...]:
+    """The layout of each event. Where the records of names have no times, those of samples order nothing.
+
+    Such records come from the first event; the order of the file is then that of all.
+    """
+    layouts = tuple(Layout.of(attr) for attr in attrs)
+    if layouts and layouts[0].time is None:
+        return tuple(replace(layout, time=None) for layout in layouts)
+    return layouts
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """Word ranges of the whole samples of a block: the record, the counters' readings in it, its call chain."""
@@ -90,7 +101,7 @@ class SampleDecoder:
         self, attrs: tuple[EventAttr, ...], *, keeps_chains: bool = True, unwinder: StackUnwinder | None = None
     ) -> None:
         self._attrs = attrs
-        self._layouts = tuple(Layout.of(attr) for attr in attrs)
+        self._layouts = layouts_of(attrs)
         self._ids, self._id_events = ids_of(attrs)
         self._readings = CounterReadings(self._ids, self._id_events)
         self._unwinder = unwinder if keeps_chains else None

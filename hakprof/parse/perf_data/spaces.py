@@ -153,6 +153,13 @@ class SpaceIndex:
             found[piece] = self._find(space[piece], address[piece])
         return found
 
+    def find_late(self, space: Indices, address: Words) -> npt.NDArray[np.int32]:
+        """The same, or the mapping that holds the address at the end of the process."""
+        found = self.find(space, address)
+        missing = np.flatnonzero((found < 0) & (space >= 0))
+        found[missing] = self.find(self._timeline.last(space[missing]), address[missing])
+        return found
+
     def _find(self, space: Indices, address: Words) -> npt.NDArray[np.int32]:
         found = np.full(address.size, -1, dtype=np.int32)
         rank = np.searchsorted(self._starts, address, side="right")

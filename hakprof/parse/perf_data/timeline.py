@@ -32,3 +32,9 @@ class Timeline:
             rank = np.searchsorted(self._times, time, side="right")
             stretch = number + np.searchsorted(self._changes, number << _RANK_BITS | rank, side="right")
         return np.where(self._owners[number] == owner, stretch, -1)
+
+    def last(self, stretch: Indices) -> Indices:
+        """The last stretch of the owner of each stretch."""
+        number = np.arange(self._owners.size)
+        lasts: Indices = number + np.searchsorted(self._changes, (number + 1) << _RANK_BITS)
+        return lasts[np.searchsorted(lasts, stretch)]

@@ -138,10 +138,11 @@ def test_it_is_said_that_without_times_names_are_uncertain(program: Path, record
     assert "samples of page-faults/period=1,time=0/ are recorded without times" in said["mixed"]
     assert "names and programs are recorded without times" in said["none of names"]
     assert "names and programs are recorded without times" in " ".join(read_flat(recorded("no times")).warnings)
-    # Half of the faults are those of each name: the order of the file tells that.
+    # Each thread changes its name with the faults that it causes: the order of the file tells that.
     faults = read_perf_data(files["none of names"]).samples.filter(event=1)
-    odd = faults.filter(comm="odd name")["count"].sum() / faults["count"].sum()
-    assert 0.2 < odd < 0.8
+    names = faults.group_by("tid").agg(pl.col("comm").n_unique(), pl.col("count").sum()).filter(pl.col("count") > 500)
+    assert not names.is_empty()
+    assert names["comm"].min() > 1
     for whole in ("chains", "two events", "no inheritance", "per thread"):
         assert "without times" not in " ".join(read_perf_data(recorded(whole)).warnings)
 

@@ -197,6 +197,13 @@ def test_cpp_names_equal_those_of_cxxfilt() -> None:
     assert differing == []
 
 
+def test_thunks_are_not_what_they_lead_to() -> None:
+    """perf shows them so; c++filt without -p prints the same."""
+    names = ("_ZThn8_N1C1gEjPKc", "_ZTv0_n24_NK1V1gEjPKc", "_ZTchn8_h8_N1C1gEv", "_ZTW1x", "_ZTHN1N1xE")
+    printed = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
+    assert [demangle(name) for name in names] == printed.stdout.splitlines()
+
+
 def test_a_file_of_another_build_is_not_used(program: Path) -> None:
     symbolizer = Symbolizer()
     assert symbolizer.user_frames(str(program), "ab" * 20, text_offsets(program)[:3]) == [()] * 3

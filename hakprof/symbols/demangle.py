@@ -16,6 +16,8 @@ _MAX_UNUSUAL = 1 << 22
 _REFERENCE = re.compile(r"S([0-9A-Z]*)_")
 _CLONE = " [clone "
 _QUALIFIERS = (" const", " volatile", " &&", " &", " noexcept")
+# Code that the compiler makes for a function or variable: perf, too, shows it with the arguments.
+_MADE_FOR = re.compile(r"(?:non-virtual thunk|virtual thunk|covariant return thunk) to |TLS (?:init|wrapper) function for ")
 # What is local to a function is named behind all of its signature.
 _OF_FUNCTION = re.compile(r"(?<=\))(?: const| volatile| &&?)+(?=::)")
 
@@ -71,8 +73,13 @@ def most_expanded(name: str) -> int:
 
 
 def without_arguments(signature: str) -> str:
-    """The qualified name in a demangled signature: no return type, arguments, qualifiers or clone suffix."""
+    """The qualified name in a demangled signature: no return type, arguments, qualifiers or clone suffix.
+
+    Thunks and the like keep their arguments, and what they are.
+    """
     text = signature.partition(_CLONE)[0]
+    if _MADE_FOR.match(text):
+        return text
     while text.endswith(_QUALIFIERS):
         text = text[: max(text.rfind(each) for each in _QUALIFIERS if text.endswith(each))]
     if text.endswith(")"):

@@ -23,7 +23,7 @@ PROVOKED = [
         {},
         ("random_mixed", "--size", "128", "--ops", "20000000"),
     ),
-    (("mid_large", "dispatch"), {}, ("mid_large_mt", "--mode", "replace", "--ops", "4000000")),
+    (("mid_large",), {}, ("mid_large_mt", "--mode", "replace", "--ops", "4000000")),
     (("remote_free", "refill"), {}, ("producer_consumer", "--ops", "4000000")),
     (("drain",), {"HAKMEM_TINY_SLL_DRAIN_INTERVAL": "1"}, ("churn", "--ops", "12")),
     (
@@ -39,7 +39,7 @@ PROVOKED = [
         ("random_mixed", "--ops", "400000"),
     ),
     (("fallback",), {"HAKMEM_FORCE_LIBC_ALLOC": "1"}, ("random_mixed", "--ops", "8000000")),
-    (("statistics",), {"HAKMEM_SIZE_HIST": "1"}, ("random_mixed", "--ops", "4000000")),
+    (("statistics", "dispatch"), {"HAKMEM_SIZE_HIST": "1"}, ("random_mixed", "--ops", "4000000")),
 ]
 
 

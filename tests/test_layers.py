@@ -217,11 +217,11 @@ def test_every_function_of_the_bundled_allocator_has_a_layer() -> None:
 
 def test_every_name_in_the_allocators_rules_exists() -> None:
     text = "".join(path.read_text() for path in sorted((native_dir() / "src").glob("*.[ch]")))
-    aliases = {"cfree", "valloc"}
+    elsewhere = {"cfree", "valloc", "__libc_*@plt"}  # made by macros, and by the linker
     for rule in catalogue("hakmem"):
         for pattern in rule.functions:
             expression = r"\b" + pattern.replace("*", r"\w*") + r"\b"
-            assert re.search(expression, text) or pattern in aliases, pattern
+            assert re.search(expression, text) or pattern in elsewhere, pattern
         for file in rule.files:
             assert list((native_dir() / "src").glob(file.removeprefix("src/"))), file
 

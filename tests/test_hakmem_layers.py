@@ -31,7 +31,7 @@ PROVOKED = [
         {"HAKMEM_RETAIN_MB": "0"},
         ("mid_large_mt", "--ops", "20000", "--size", "8192:2000000"),
     ),
-    (("thread_heap",), {}, ("thread_churn", "--ops", "4000")),
+    (("thread_heap",), {}, ("thread_churn", "--ops", "20000")),
     (("registry",), {"HAKMEM_CLASSIFY": "registry"}, ("random_mixed", "--ops", "2000000")),
     (
         ("readable_check",),
@@ -63,7 +63,7 @@ def test_a_layer_that_is_provoked_shows(
     summed = load_recording(recording).attribution.samples.group_by(layer.alias("layer")).agg(pl.col("count").sum())
     counts = Counter(dict(summed.iter_rows()))
     assert {layer: counts[layer] for layer in layers if not counts[layer]} == {}
-    assert counts["other_hakmem"] <= 0.01 * counts.total()
+    assert counts["other_hakmem"] <= max(3, 0.01 * counts.total())
 
 
 def test_every_layer_is_provoked() -> None:

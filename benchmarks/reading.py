@@ -44,7 +44,7 @@ class Scale:
 
 
 FULL = Scale({"1M": 1_000_000, "5M": 5_000_000, "20M": 20_000_000}, seconds=190, buffer_pages=2048)  # two processors
-QUICK = Scale({"1M": 20_000, "5M": 40_000, "20M": 80_000}, seconds=1, buffer_pages=64)
+QUICK = Scale({"1M": 20_000, "5M": 40_000, "20M": 80_000}, seconds=1, buffer_pages=256)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,9 @@ def test_a_recording_of_any_size_can_be_made_of_another(printed: str, work: Path
     command = [sys.executable, "-c", script, str(source), str(output)]
     assert subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout == "50000\n"
     once, repeated = flat_profile(source), flat_profile(output)
-    assert repeated.warnings == once.warnings
+    # On a busy machine samples are lost, more of them in more of the recording.
+    without_numbers = [[re.sub(r"[\d,.]+", "N", each) for each in flat.warnings] for flat in (once, repeated)]
+    assert without_numbers[0] == without_numbers[1]
     # Names of threads that begin again are left out: until they are named anew they have the name of the last time.
     once_by_code, repeated_by_code = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for counts, flat in ((once_by_code, once), (repeated_by_code, repeated)):

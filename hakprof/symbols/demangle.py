@@ -17,7 +17,7 @@ _REFERENCE = re.compile(r"S([0-9A-Z]*)_")
 _CLONE = " [clone "
 _QUALIFIERS = (" const", " volatile", " &&", " &", " noexcept")
 # Code that the compiler makes for a function or variable: perf, too, shows it with the arguments.
-_MADE_FOR = re.compile(r"(?:non-virtual thunk|virtual thunk|covariant return thunk) to |TLS (?:init|wrapper) function for ")
+_MADE_FOR = re.compile(r"(?:(?:non-virtual|virtual|covariant return) thunk to|TLS (?:init|wrapper) function for) ")
 # What is local to a function is named behind all of its signature.
 _OF_FUNCTION = re.compile(r"(?<=\))(?: const| volatile| &&?)+(?=::)")
 

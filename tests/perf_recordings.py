@@ -193,9 +193,10 @@ def perf_table(recording: Path) -> Counter[tuple[str, str, str, str]]:
 
 
 def _printed_by(command: list[str]) -> str:
-    """What perf prints. Version 6.1 seldom dies of a wild pointer when it unwinds what a pipe brought: asked again."""
-    for _ in range(3):
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    """What perf prints. Version 6.1 dies of some recordings that came through a pipe when groups are to be taken apart:
+    it is asked again without that, which shows the same where there are none."""
+    for options in (command, [each for each in command if each != "--no-group"]):
+        result = subprocess.run(options, capture_output=True, text=True, check=False)
         if result.returncode >= 0:
             break
     result.check_returncode()
